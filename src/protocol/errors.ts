@@ -6,6 +6,10 @@ export type ErrorCode =
   // the call
   | 'bad_usage'
   | 'cancelled'
+  | 'internal_error'
+  // the connection to another process or a webview
+  | 'disconnected'
+  | 'protocol_mismatch'
   // the file
   | 'file_not_found'
   | 'file_unreadable'
