@@ -74,8 +74,8 @@ class Case:
 CASES = [
     Case(
         name="separate-patch",
-        about="layout separate, patch embeddings, one vision layer unused, GQA 3:1, bf16, with the tensors of a published "
-        "checkpoint that the network does not use",
+        about="layout separate, patch embeddings, one vision layer unused, GQA 3:1, bf16, with the tensors of a "
+        "published checkpoint that the network does not use",
         seed=101,
         dtype=torch.bfloat16,
         vocabulary=300,
@@ -111,8 +111,8 @@ CASES = [
     ),
     Case(
         name="doubled-patch",
-        about="layout doubled, odd patch grid pooled 5 to 3, post_layernorm, tied head, explicit head_dim, MHA, two motion "
-        "stages with a temporal kernel of 5, fp16, two stop tokens",
+        about="layout doubled, odd patch grid pooled 5 to 3, post_layernorm, tied head, explicit head_dim, MHA, two "
+        "motion stages with a temporal kernel of 5, fp16, two stop tokens",
         seed=262,
         dtype=torch.float16,
         vocabulary=310,
@@ -163,8 +163,8 @@ CASES = [
     ),
     Case(
         name="separate-statistics",
-        about="as Nano: cell statistics of two views with cells of 16 px, position table behind the projector, log differences in the motion "
-        "branch, tied head, GQA 2:1, fp16",
+        about="as Nano: cell statistics of two views with cells of 16 px, position table behind the "
+        "projector, log differences in the motion branch, tied head, GQA 2:1, fp16",
         seed=43,
         dtype=torch.float16,
         vocabulary=300,
@@ -307,8 +307,8 @@ def smooth_frames(rng: np.random.Generator, frames: int, size: int) -> np.ndarra
 
 
 def clear_of_thresholds(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Changes the grain of the 8x8 blocks in which a DCT coefficient or a luma value lies so close to a threshold of the
-    cell statistics that rounding alone would decide, until there is none."""
+    """Changes the grain of the 8x8 blocks in which a DCT coefficient or a luma value lies so close to a threshold of
+    the cell statistics that rounding alone would decide, until there is none."""
     pixels = pixels.copy()
     weight = torch.tensor(YCBCR[0], dtype=torch.float64)
     filters = dct_filters().double()
@@ -524,7 +524,8 @@ def write_pixels(root: Path) -> None:
         arrays[f"{name}.frame"] = frame
         for size in (24, 56):
             arrays[f"{name}.squash.{size}"] = squash(frame, size)
-            cases.append({"frame": f"{name}.frame", "expected": f"{name}.squash.{size}", "kind": "squash", "size": size})
+            key = f"{name}.squash.{size}"
+            cases.append({"frame": f"{name}.frame", "expected": key, "kind": "squash", "size": size})
         for grid, cell, area in ((3, 8, 2000), (3, 16, 10**6)):
             key = f"{name}.fragments.{grid}x{cell}"
             arrays[key] = fragments(frame, grid, cell, area)

@@ -129,11 +129,12 @@ def _tensor_files(directory: Path) -> dict[str, Path]:
         with safe_open(directory / WEIGHTS, "pt") as source:
             return dict.fromkeys(source.keys(), directory / WEIGHTS)
     placed = json.loads((directory / INDEX).read_text("utf-8"))["weight_map"]
-    escaped = [f"shard outside the directory: {file}" for file in set(placed.values()) if os.path.basename(file) != file]
+    files = set(placed.values())
+    escaped = [f"shard outside the directory: {file}" for file in files if os.path.basename(file) != file]
     if escaped:
         raise CheckpointError(escaped)
     held: dict[str, Path] = {}
-    for file in sorted(set(placed.values())):
+    for file in sorted(files):
         with safe_open(directory / file, "pt") as source:
             held |= dict.fromkeys(source.keys(), directory / file)
     absent = [f"missing: {name}, which the index places in {file}" for name, file in placed.items() if name not in held]

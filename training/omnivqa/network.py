@@ -194,8 +194,8 @@ def conv(width: int, out: int, kernel: tuple[int, ...], stride: tuple[int, ...] 
 
 
 class FastPathway(nn.Module):
-    """The fast pathway of SlowFast (Feichtenhofer et al., ICCV 2019, section 3.2): all frames, few channels, no temporal
-    stride. Nothing flows from the slow pathway into it, so it stands alone. Names as in pytorchvideo's
+    """The fast pathway of SlowFast (Feichtenhofer et al., ICCV 2019, section 3.2): all frames, few channels, no
+    temporal stride. Nothing flows from the slow pathway into it, so it stands alone. Names as in pytorchvideo's
     `create_slowfast`, whose pathway 1 this is."""
 
     def __init__(self, config: MotionConfig):

@@ -84,7 +84,9 @@ def prompt_pieces(
     filled in, so that a question cannot bring placeholders of its own."""
     system = config.omnivqa.system_prompt
     template = (
-        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n{assistant}"
+        f"<|im_start|>system\n{system}<|im_end|>\n"
+        f"<|im_start|>user\n{user}<|im_end|>\n"
+        f"<|im_start|>assistant\n{assistant}"
     )
     return [
         piece.replace("{K}", str(frames)).replace("{T}", str(motion_frames)).replace("{question}", question)
