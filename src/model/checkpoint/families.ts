@@ -1,0 +1,85 @@
+import type { Prompts } from './config.ts';
+
+/** What the released code of one checkpoint family says about its prompts; data, no behaviour. */
+export interface Family extends Prompts {
+  /** Whether a checkpoint directory's name, or the hub id in its config, belongs to the family. */
+  readonly pattern: RegExp;
+}
+
+const levels = ['high', 'good', 'fair', 'poor', 'low'] as const;
+const levelWeights = [1, 0.75, 0.5, 0.25, 0] as const;
+const systemPrompt = 'You are a helpful assistant.';
+const question = 'How would you rate the quality of this video?';
+const answer = 'The quality of the video is';
+
+/** The doubled "the" and the stray "." stand in the released script, and so in what the models were trained on. */
+const chat = {
+  user:
+    'You will receive {K} distinct frames that have been uniformly sampled in each second from a video sequence, ' +
+    'arranged in the same temporal order as they appear in the video. In addition, you will also obtain motion ' +
+    'features extracted from all {T} frames of the the video.  Please analyze these images and answer the ' +
+    'questions based on your observations.\nThe video frames:<image>\nThe video motion features:<image>\n.{question}',
+};
+
+const keyFramesAndMotion = {
+  user: `The key frames of this video are:\n<image>. And the motion feature of the video is\n<image>. ${question}`,
+  assistant: answer,
+};
+
+const shared = {
+  levels,
+  levelWeights,
+  systemPrompt,
+  windowSeconds: 10,
+  stepSeconds: 10,
+  branches: ['technical'],
+};
+
+/**
+ * The families that share the network (Jia et al., arXiv 2505.22543, and the released scripts of its sibling
+ * models). The first pattern that matches wins; a config's own `omnivqa` section overrides every entry.
+ */
+export const families: Readonly<Record<string, Family>> = {
+  'ugc-scorer': {
+    ...shared,
+    pattern: /ugc-scorer/i,
+    tokenLayout: 'separate',
+    rating: keyFramesAndMotion,
+    chat: null,
+  },
+  'streaming-scorer': {
+    ...shared,
+    pattern: /streaming-scorer/i,
+    tokenLayout: 'separate',
+    rating: { user: `${question}\n<image>`, assistant: answer },
+    chat: null,
+  },
+  'assistant-enhanced': {
+    ...shared,
+    pattern: /assistant.*enhanced/i,
+    tokenLayout: 'doubled',
+    rating: keyFramesAndMotion,
+    chat,
+  },
+  assistant: {
+    ...shared,
+    pattern: /assistant/i,
+    tokenLayout: 'separate',
+    rating: keyFramesAndMotion,
+    chat,
+  },
+  'llava-assessor': {
+    ...shared,
+    pattern: /llava-assessor/i,
+    tokenLayout: 'joined',
+    rating: { user: `<image>\n${question}`, assistant: answer },
+    chat: { user: 'The video:<image>\n{question}' },
+  },
+  'llava-onevision': {
+    ...shared,
+    pattern: /onevision/i,
+    tokenLayout: 'joined',
+    rating: { user: `<image>\n${question}`, assistant: answer },
+    chat: { user: '<image>\n{question}' },
+  },
+};

@@ -1,0 +1,206 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { OmniError } from '../../protocol/errors.ts';
+
+/** The element types that weights are read from; a checkpoint may hold others in tensors that are not read. */
+export type StoredType = 'F32' | 'F16' | 'BF16';
+
+export interface StoredTensor {
+  readonly name: string;
+  readonly type: string;
+  readonly shape: readonly number[];
+  /** Where the bytes lie: file, absolute position, length. */
+  readonly path: string;
+  readonly start: number;
+  readonly bytes: number;
+}
+
+const width: Readonly<Record<string, number>> = {
+  F64: 8,
+  I64: 8,
+  U64: 8,
+  F32: 4,
+  I32: 4,
+  U32: 4,
+  F16: 2,
+  BF16: 2,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+/** The reference implementation's own limit on a header. */
+const headerLimit = 100_000_000;
+
+/**
+ * The tensors of one safetensors file (huggingface/safetensors, format: u64 header length, JSON header, data). Only
+ * the header is read; every offset is checked against the file's size and the tensor's shape.
+ *
+ * @throws OmniError `checkpoint_corrupt`.
+ */
+export function readSafetensorsHeader(path: string): StoredTensor[] {
+  const corrupt = (cause: string) =>
+    new OmniError(
+      'checkpoint_corrupt',
+      `${path} is not a whole safetensors file: ${cause}.`,
+      'Download the file again and compare its size and SHA-256 with the published ones.',
+      { path },
+    );
+  const file = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(file);
+    const prefix = Buffer.alloc(8);
+    if (readSync(file, prefix, 0, 8, 0) < 8) throw corrupt(`it has ${size} bytes`);
+    const length = prefix.readBigUInt64LE();
+    if (length > BigInt(headerLimit) || length + 8n > BigInt(size)) {
+      throw corrupt(`its header would be ${length} bytes long, the file has ${size}`);
+    }
+    const header = Buffer.alloc(Number(length));
+    readSync(file, header, 0, header.length, 8);
+    let json: unknown;
+    try {
+      json = JSON.parse(header.toString('utf8'));
+    } catch {
+      throw corrupt('its header is not JSON');
+    }
+    if (typeof json !== 'object' || json === null) throw corrupt('its header is not an object');
+    const tensors: StoredTensor[] = [];
+    for (const [name, value] of Object.entries(json)) {
+      if (name === '__metadata__') continue;
+      const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
+      const whole = (list: unknown): list is number[] =>
+        Array.isArray(list) && list.every((one) => Number.isSafeInteger(one) && one >= 0);
+      if (typeof dtype !== 'string' || !whole(shape) || !whole(offsets) || offsets.length !== 2) {
+        throw corrupt(`the entry of ${name} is malformed`);
+      }
+      const [begin, end] = offsets as [number, number];
+      const elements = shape.reduce((product, dim) => product * dim, 1);
+      const expected = width[dtype] === undefined ? end - begin : elements * width[dtype];
+      if (end - begin !== expected) {
+        throw corrupt(
+          `${name} (${dtype} [${shape.join(', ')}]) takes ${expected} bytes, its entry says ${end - begin}`,
+        );
+      }
+      const start = 8 + header.length + begin;
+      if (start + expected > size)
+        throw corrupt(`${name} ends at byte ${start + expected}, the file at ${size}`);
+      tensors.push({ name, type: dtype, shape, path, start, bytes: expected });
+    }
+    const ordered = [...tensors].sort((a, b) => a.start - b.start);
+    for (const [i, tensor] of ordered.entries()) {
+      const before = ordered[i - 1];
+      if (before && tensor.bytes > 0 && tensor.start < before.start + before.bytes) {
+        throw corrupt(`${before.name} and ${tensor.name} overlap`);
+      }
+    }
+    return tensors;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Reads tensors by position, a bounded piece at a time; keeps each file open until {@link close}. */
+export class TensorReader {
+  readonly #files = new Map<string, number>();
+  #buffer = Buffer.alloc(0);
+
+  /**
+   * Elements `from` … `from + count` of a tensor, as float32 (bf16 and fp16 widen exactly).
+   *
+   * @throws OmniError `checkpoint_corrupt` when the file ends early, `checkpoint_tensors` for another element type.
+   */
+  read(tensor: StoredTensor, from: number, count: number, into = new Float32Array(count)): Float32Array {
+    const bytes = this.#bytes(tensor, from, count);
+    widen(tensor, bytes, count, into);
+    return into;
+  }
+
+  close(): void {
+    for (const file of this.#files.values()) closeSync(file);
+    this.#files.clear();
+  }
+
+  #bytes(tensor: StoredTensor, from: number, count: number): Buffer {
+    const size = elementWidth(tensor);
+    if (this.#buffer.length < count * size) this.#buffer = Buffer.alloc(count * size);
+    let file = this.#files.get(tensor.path);
+    if (file === undefined) {
+      file = openSync(tensor.path, 'r');
+      this.#files.set(tensor.path, file);
+    }
+    let done = 0;
+    while (done < count * size) {
+      const got = readSync(file, this.#buffer, done, count * size - done, tensor.start + from * size + done);
+      if (got === 0) {
+        throw new OmniError(
+          'checkpoint_corrupt',
+          `${tensor.path} ended in the middle of ${tensor.name}.`,
+          'The file changed while it was read: download it again.',
+          { path: tensor.path },
+        );
+      }
+      done += got;
+    }
+    return this.#buffer;
+  }
+}
+
+function elementWidth(tensor: StoredTensor): number {
+  if (tensor.type === 'F32') return 4;
+  if (tensor.type === 'F16' || tensor.type === 'BF16') return 2;
+  throw new OmniError(
+    'checkpoint_tensors',
+    `${tensor.name} is stored as ${tensor.type}; weights are read from F32, F16 and BF16.`,
+    'Convert the checkpoint to bf16 or fp16.',
+    { path: tensor.path },
+  );
+}
+
+const scratch32 = new Uint32Array(1);
+const scratchFloat = new Float32Array(scratch32.buffer);
+
+/** All 65,536 halves as floats: a look-up is several times faster than computing each. */
+const halves = (() => {
+  let table: Float32Array | undefined;
+  return () => {
+    if (table) return table;
+    table = new Float32Array(65536);
+    for (let bits = 0; bits < 65536; bits += 1) {
+      const sign = bits & 0x8000 ? -1 : 1;
+      const exponent = (bits >> 10) & 31;
+      const fraction = bits & 1023;
+      if (exponent === 0) table[bits] = sign * fraction * 2 ** -24;
+      else if (exponent === 31) table[bits] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+      else table[bits] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+    }
+    return table;
+  };
+})();
+
+function widen(tensor: StoredTensor, bytes: Buffer, count: number, into: Float32Array): void {
+  if (tensor.type === 'F32') {
+    into.set(new Float32Array(bytes.buffer, bytes.byteOffset, count));
+    return;
+  }
+  const source = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
+  if (tensor.type === 'BF16') {
+    const bits = new Uint32Array(into.buffer, into.byteOffset, count);
+    for (let i = 0; i < count; i += 1) bits[i] = source[i]! << 16;
+    return;
+  }
+  const table = halves();
+  for (let i = 0; i < count; i += 1) into[i] = table[source[i]!]!;
+}
+
+/** IEEE 754 half-precision bits of a number, rounded to nearest even. */
+export function toHalf(value: number): number {
+  scratchFloat[0] = value;
+  const bits = scratch32[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude >= 0x47800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
+  if (magnitude < 0x38800000) return sign | Math.round(Math.abs(value) * 2 ** 24);
+  const rounded = magnitude - 0x38000000 + 0x0fff + ((magnitude >>> 13) & 1);
+  return sign | (rounded >>> 13);
+}

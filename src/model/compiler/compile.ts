@@ -1,0 +1,249 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
+import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { OmniError } from '../../protocol/errors.ts';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.ts';
+import { loadTokenizer } from '../checkpoint/tokenizer.ts';
+import { decoderGraph } from './decoder.ts';
+import type { Graph } from './graph.ts';
+import {
+  type CompiledModel,
+  type CompileOptions,
+  compilerVersion,
+  type Manifest,
+  openCompiled,
+  sha256Of,
+} from './manifest.ts';
+import { motionGraph } from './motion.ts';
+import { visionGraph } from './vision.ts';
+import { type Watch, WeightFile, Weights, writeError } from './weights.ts';
+
+export interface CompileProgress {
+  /** Bytes of the checkpoint consumed, and in all. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface CompileCall extends Partial<CompileOptions> {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (progress: CompileProgress) => void;
+}
+
+/** Files of a checkpoint that a compiled directory takes along as they are. */
+const copied = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json'];
+
+/** What is compiled when nothing else is asked for: everything in float32. */
+export const defaultOptions: CompileOptions = {
+  precision: { decoder: 'fp32', vision: 'fp32' },
+  accuracyLevel: 4,
+};
+
+/**
+ * Compiles a checkpoint directory into `directory`: ONNX graphs with their weights as external data, and a manifest.
+ * Weights stream through a bounded buffer, whatever the size of the checkpoint. Everything is written beside the
+ * target and renamed at the end: a directory is there whole or not at all.
+ *
+ * @throws OmniError those of `openCheckpoint`, `tokenizer_invalid`, `disk_full`, `not_writable`, `cancelled`.
+ */
+export async function compileCheckpoint(
+  source: string,
+  directory: string,
+  { signal, onProgress, precision, accuracyLevel }: CompileCall = {},
+): Promise<CompiledModel> {
+  const options: CompileOptions = {
+    precision: precision ?? defaultOptions.precision,
+    accuracyLevel: accuracyLevel ?? defaultOptions.accuracyLevel,
+  };
+  const checkpoint = openCheckpoint(source);
+  const { config } = checkpoint;
+  const tokenizer = await loadTokenizer(source);
+  const levelIds = config.omnivqa.levels.map((level) => {
+    const ids = tokenizer.encode(` ${level}`);
+    if (ids.length === 1) return ids[0]!;
+    throw new OmniError(
+      'tokenizer_invalid',
+      `The quality level " ${level}" is ${ids.length} tokens in ${source}; a rating is read from one token each.`,
+      'Take tokenizer.json from the same place as the weights, or name other levels in config.json.',
+      { path: source },
+    );
+  });
+
+  const total = [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  let done = 0;
+  const watch: Watch = {
+    onConsumed: (bytes) => {
+      done = Math.min(total, done + bytes);
+      onProgress?.({ done, total });
+    },
+    breathe: async () => {
+      await new Promise(setImmediate);
+      if (signal?.aborted) {
+        throw new OmniError('cancelled', 'The compilation was cancelled.', 'Start it again when needed.');
+      }
+    },
+  };
+
+  const partial = `${directory}.partial-${process.pid}-${randomBytes(4).toString('hex')}`;
+  const open: WeightFile[] = [];
+  try {
+    await mkdir(partial, { recursive: true });
+    const files: Record<string, { size: number; sha256: string }> = {};
+    const put = async (name: string, bytes: Uint8Array | string) => {
+      await writeFile(join(partial, name), bytes);
+      files[name] = {
+        size: (await stat(join(partial, name))).size,
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+      };
+    };
+    /** One weight file and the graphs that use it. */
+    const part = async <T>(name: string, build: (weights: Weights) => Promise<T>): Promise<T> => {
+      await watch.breathe();
+      const file = new WeightFile(join(partial, `${name}.weights`));
+      open.push(file);
+      const weights = new Weights(checkpoint, file, watch);
+      try {
+        return await build(weights);
+      } finally {
+        weights.close();
+        files[`${name}.weights`] = file.close();
+      }
+    };
+    const variants = async (name: string, build: (weights: Weights, portable: boolean) => Promise<Graph>) =>
+      part(name, async (weights) => {
+        for (const portable of [false, true]) {
+          const graph = await build(weights, portable);
+          await put(portable ? `${name}.portable.onnx` : `${name}.onnx`, graph.encode(name));
+        }
+      });
+
+    for (const name of copied) {
+      if (!existsSync(join(source, name))) continue;
+      await copyFile(join(source, name), join(partial, name));
+      files[name] = { size: statSync(join(partial, name)).size, sha256: await sha256Of(join(partial, name)) };
+    }
+    const visionOptions = { precision: options.precision.vision, accuracyLevel: options.accuracyLevel };
+    await variants('vision', (weights, portable) =>
+      visionGraph(config, weights, { ...visionOptions, portable }),
+    );
+    const { motion } = config;
+    if (motion) {
+      await variants('motion', async (weights, portable) => motionGraph(config, motion, weights, portable));
+    }
+    const embeddings = await part('embeddings', async (weights) => {
+      const type = options.precision.decoder === 'fp32' ? ('float32' as const) : ('float16' as const);
+      const { offset } = await weights.stream('model.embed_tokens.weight', type);
+      return { type, offset, newlineOffset: (await weights.stream('model.image_newline', 'float32')).offset };
+    });
+    await part('decoder', async (weights) => {
+      const graph = await decoderGraph(config, weights, {
+        precision: options.precision.decoder,
+        accuracyLevel: options.accuracyLevel,
+        levelIds,
+      });
+      await put('decoder.onnx', graph.encode('decoder'));
+    });
+    const manifest: Manifest = {
+      compiler: compilerVersion,
+      source: await fingerprint(checkpoint),
+      options,
+      files,
+      config,
+      motion: motion ? { radius: motion.radius } : null,
+      levelIds,
+      stopIds: [...new Set([...config.eosTokenIds, ...(await generationStops(source))])],
+      embeddings,
+    };
+    await writeFile(join(partial, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
+    await moveIntoPlace(partial, directory);
+    return { directory, manifest, config };
+  } catch (error) {
+    for (const file of open) file.abandon();
+    await rm(partial, { recursive: true, force: true });
+    throw writeError(error, directory);
+  }
+}
+
+/**
+ * The compiled form of a checkpoint below a cache directory: the one that is there, if the checkpoint, the options and
+ * the compiler are the same and its files are whole; otherwise it is compiled (again).
+ */
+export async function compileCached(
+  source: string,
+  cache: string,
+  call: CompileCall = {},
+): Promise<CompiledModel> {
+  const options: CompileOptions = {
+    precision: call.precision ?? defaultOptions.precision,
+    accuracyLevel: call.accuracyLevel ?? defaultOptions.accuracyLevel,
+  };
+  const key = createHash('sha256')
+    .update(JSON.stringify([compilerVersion, await fingerprint(openCheckpoint(source)), options]))
+    .digest('hex');
+  const directory = join(cache, key.slice(0, 32));
+  try {
+    return await openCompiled(directory);
+  } catch (error) {
+    if (!OmniError.is(error, 'compiled_invalid')) throw error;
+  }
+  return compileCheckpoint(source, directory, call);
+}
+
+/** What tells one checkpoint from another without reading its weights: small files whole, headers, sizes, times. */
+async function fingerprint(checkpoint: Checkpoint): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of copied) {
+    const path = join(checkpoint.directory, name);
+    if (existsSync(path)) hash.update(`${name}\n`).update(await readFile(path));
+  }
+  for (const path of checkpoint.files) {
+    const { size, mtimeMs } = statSync(path);
+    const file = openSync(path, 'r');
+    try {
+      const prefix = Buffer.alloc(8);
+      readSync(file, prefix, 0, 8, 0);
+      const header = Buffer.alloc(Number(prefix.readBigUInt64LE()));
+      readSync(file, header, 0, header.length, 8);
+      hash.update(`${size} ${mtimeMs}\n`).update(header);
+    } finally {
+      closeSync(file);
+    }
+  }
+  return hash.digest('hex');
+}
+
+/** Stop tokens of generation_config.json, where there is one. */
+async function generationStops(source: string): Promise<readonly number[]> {
+  const text = await readFile(join(source, 'generation_config.json'), 'utf8').catch(() => '{}');
+  try {
+    const { eos_token_id: stops } = JSON.parse(text) as { eos_token_id?: number | number[] };
+    return [stops ?? []].flat().filter((id) => Number.isSafeInteger(id));
+  } catch {
+    // A broken optional file costs its stop tokens, not the model.
+    return [];
+  }
+}
+
+/** Renames a finished directory to its name; if another process was first, its equal result stays. */
+async function moveIntoPlace(partial: string, directory: string): Promise<void> {
+  await mkdir(dirname(directory), { recursive: true });
+  const old = `${partial}.old`;
+  for (const attempt of [0, 1]) {
+    try {
+      await rename(partial, directory);
+      await rm(old, { recursive: true, force: true });
+      return;
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (attempt === 1 || (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'EPERM')) throw error;
+      const valid = await openCompiled(directory).catch(() => undefined);
+      const mine = await openCompiled(partial);
+      if (valid && isDeepStrictEqual(valid.manifest.files, mine.manifest.files)) {
+        await rm(partial, { recursive: true, force: true });
+        return;
+      }
+      await rename(directory, old);
+    }
+  }
+}
