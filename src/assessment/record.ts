@@ -1,0 +1,202 @@
+import { type Static, type TSchema, Type } from 'typebox';
+import { Check, Errors } from 'typebox/value';
+
+/** Version of the record's schema. A reader takes records of its own major version and says so about others. */
+export const schemaId = 'omnivqa/assessment@1';
+
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const seconds = (description: string) => Type.Number({ minimum: 0, description });
+const fraction = (description: string) => Type.Number({ minimum: 0, maximum: 1, description });
+const strict = { additionalProperties: false };
+
+const Span = Type.Object(
+  { start: seconds('Seconds of presentation time.'), end: seconds('Seconds, exclusive.') },
+  strict,
+);
+
+/** The five quality levels; the paper's words, best first. */
+export const levelNames = ['high', 'good', 'fair', 'poor', 'low'] as const;
+
+const Levels = Type.Object(
+  {
+    high: fraction('Probability of "high" (P.800: excellent).'),
+    good: fraction('Probability of "good".'),
+    fair: fraction('Probability of "fair".'),
+    poor: fraction('Probability of "poor".'),
+    low: fraction('Probability of "low" (P.800: bad).'),
+  },
+  strict,
+);
+
+const mos = Type.Number({
+  minimum: 1,
+  maximum: 5,
+  description: 'ITU-T P.800 / BT.500 five-grade scale: 1 + 4·score/100.',
+});
+const score = Type.Number({ minimum: 0, maximum: 100, description: 'The scale of the paper, 0 to 100.' });
+
+const Pooling = Type.Object(
+  {
+    mean: score,
+    harmonicMean: score,
+    p5: score,
+    worst: Type.Object({ start: seconds('Seconds.'), end: seconds('Seconds.'), score }, strict),
+  },
+  strict,
+);
+
+const Branch = Type.Object({ mos, score, levels: Levels, pooling: Pooling }, strict);
+
+export const distortionTypes = [
+  'blur',
+  'noise',
+  'overexposure',
+  'underexposure',
+  'compression',
+  'stutter',
+] as const;
+export const severities = ['noticeable', 'relatively severe', 'severe'] as const;
+
+const Distortion = Type.Object(
+  {
+    type: Type.Enum(distortionTypes),
+    start: seconds('Seconds.'),
+    end: seconds('Seconds, exclusive.'),
+    region: Type.Object(
+      {
+        x: fraction('Left edge, as a fraction of the displayed width.'),
+        y: fraction('Top edge, as a fraction of the displayed height.'),
+        width: fraction('Width, as a fraction of the displayed width.'),
+        height: fraction('Height, as a fraction of the displayed height.'),
+      },
+      strict,
+    ),
+    severity: Type.Enum(severities),
+    score: fraction('How sure the model is.'),
+  },
+  strict,
+);
+
+const Problem = Type.Object(
+  {
+    code: Type.String({ pattern: '^[a-z][a-z0-9_]*$' }),
+    message: Type.String(),
+    start: Type.Optional(seconds('Seconds.')),
+    end: Type.Optional(seconds('Seconds.')),
+  },
+  strict,
+);
+
+const count = Type.Integer({ minimum: 0 });
+
+export const AssessmentSchema = Type.Object(
+  {
+    schema: Type.Literal(schemaId),
+    video: Type.Object(
+      {
+        path: Type.String({ description: 'As given by the user.' }),
+        sha256: nullable(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+        container: Type.String(),
+        codec: Type.String(),
+        profile: nullable(Type.String()),
+        pixelFormat: Type.String(),
+        width: Type.Integer({ minimum: 1, description: 'Displayed width, px.' }),
+        height: Type.Integer({ minimum: 1, description: 'Displayed height, px.' }),
+        fps: Type.Number({ exclusiveMinimum: 0, description: 'Average frame rate.' }),
+        vfr: Type.Boolean(),
+        frames: count,
+        duration: nullable(seconds('What the container claims, s.')),
+        bitrate: nullable(Type.Number({ minimum: 0, description: 'Bits per second.' })),
+        color: Type.Object(
+          {
+            space: nullable(Type.String()),
+            transfer: nullable(Type.String()),
+            primaries: nullable(Type.String()),
+            range: nullable(Type.String()),
+          },
+          strict,
+        ),
+        rotation: Type.Enum([0, 90, 180, 270]),
+        interlaced: Type.Boolean(),
+      },
+      strict,
+    ),
+    model: Type.Object(
+      {
+        id: Type.String(),
+        revision: Type.String({ description: 'Names the exact weights.' }),
+        precision: Type.String(),
+        provider: Type.String(),
+        compiler: Type.String(),
+      },
+      strict,
+    ),
+    status: Type.Union([Type.Literal('complete'), Type.Literal('partial'), Type.Literal('cancelled')]),
+    coverage: Type.Array(Type.Tuple([seconds('Start, s.'), seconds('End, s.')])),
+    mos,
+    score,
+    levels: Levels,
+    branches: Type.Object({ technical: nullable(Branch), aesthetic: nullable(Branch) }, strict),
+    pooling: Pooling,
+    timeline: Type.Array(Type.Object({ start: seconds('s'), end: seconds('s'), score }, strict), {
+      minItems: 1,
+    }),
+    distortions: nullable(
+      Type.Array(Distortion, { description: 'Null where the model was not trained to find any.' }),
+    ),
+    signals: Type.Object(
+      {
+        frameTypes: Type.String({ pattern: '^[IPB?]*$', description: 'One letter per frame.' }),
+        frameBytes: Type.Array(count, { description: 'Coded size of each frame, bytes.' }),
+        sceneCuts: Type.Array(seconds('s')),
+        freezes: Type.Array(Span),
+        black: Type.Array(Span),
+      },
+      { ...strict, description: 'Measured, not learned.' },
+    ),
+    problems: Type.Array(Problem),
+    timing: Type.Object(
+      {
+        wall: seconds('Seconds.'),
+        decode: seconds('Seconds spent waiting for frames.'),
+        vision: seconds('Seconds.'),
+        motion: seconds('Seconds.'),
+        language: seconds('Seconds.'),
+      },
+      strict,
+    ),
+  },
+  { ...strict, $id: schemaId, title: 'OmniVQA assessment' },
+);
+
+/** One assessment of one clip: what `*.omnivqa.json` holds. */
+export type Assessment = Static<typeof AssessmentSchema>;
+export type Distortion = Static<typeof Distortion>;
+export type DistortionType = (typeof distortionTypes)[number];
+export type Severity = (typeof severities)[number];
+export type Levels = Static<typeof Levels>;
+export type Pooling = Static<typeof Pooling>;
+export type Span = Static<typeof Span>;
+export type RecordProblem = Static<typeof Problem>;
+
+/**
+ * Reads an untrusted value as a record; never throws.
+ *
+ * @returns the record, or null with the reasons in `problems`: `record_newer` for a later schema version,
+ *   `record_invalid` for anything else that is not a record.
+ */
+export function parseAssessment(value: unknown): { value: Assessment | null; problems: RecordProblem[] } {
+  const problem = (code: string, message: string) => ({ value: null, problems: [{ code, message }] });
+  const id = typeof value === 'object' && value !== null && 'schema' in value ? String(value.schema) : '';
+  const version = /^omnivqa\/assessment@(\d{1,9})$/.exec(id);
+  if (version && Number(version[1]) > 1) {
+    return problem(
+      'record_newer',
+      `The record was written by a newer OmniVQA (${id}); this one reads ${schemaId}.`,
+    );
+  }
+  if (Check(AssessmentSchema, value)) return { value, problems: [] };
+  const first = Errors(AssessmentSchema, value)[0];
+  const where = first ? `${first.instancePath || 'the record'}: ${first.message}` : 'it is not a record';
+  return problem('record_invalid', `This is not a valid assessment: ${where}.`);
+}
