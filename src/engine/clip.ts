@@ -1,0 +1,83 @@
+import type { ClipTokens } from '../model/sequence.ts';
+import { OmniError, type Problem } from '../protocol/errors.ts';
+import { type FramePlan, type FrameWindow, readFrames } from '../video/frames.ts';
+import { probeVideo } from '../video/probe.ts';
+import type { AssessOptions } from './assess.ts';
+import type { EngineModel } from './models.ts';
+
+/** Side of the motion frames where a model has no motion branch: the measured signals need some. */
+const signalSize = 48;
+
+/** What a model asks the frame reader for. */
+export function framePlan({ config }: EngineModel): FramePlan {
+  return {
+    views: config.vision.views.map((view) => ({ ...view, size: config.vision.imageSize })),
+    motionSize: config.motion?.imageSize ?? signalSize,
+    windowSeconds: config.omnivqa.windowSeconds,
+  };
+}
+
+export function nothingDecoded(path: string): OmniError {
+  return new OmniError(
+    'nothing_decoded',
+    `No frame of ${path} could be decoded.`,
+    'Play the file to see whether it is damaged; if it plays, update ffmpeg.',
+    { path },
+  );
+}
+
+/** Runs one stage of the work, and may take its time. */
+export type Clocked = <T>(stage: 'vision' | 'motion', work: () => Promise<T>) => Promise<T>;
+
+/** What the vision and motion branches make of a window, which is a clip of its own to the model. */
+export async function windowTokens(
+  window: FrameWindow,
+  { omni, config }: EngineModel,
+  run: { readonly signal?: AbortSignal } = {},
+  clocked: Clocked = (_, work) => work(),
+): Promise<ClipTokens> {
+  const keyFrames = window.key.frames.length;
+  const key = await clocked('vision', () => omni.vision(window.key.pixels, keyFrames, run));
+  const motionFrames = omni.motionFrames(window.times.length);
+  const side = config.motion?.imageSize ?? 0;
+  const pixels = window.motion.subarray(0, motionFrames * side * side * 3);
+  const motion =
+    motionFrames > 0 ? await clocked('motion', () => omni.motion(pixels, motionFrames, run)) : null;
+  return { key, keyFrames, motion, motionFrames };
+}
+
+/**
+ * The tokens of a clip's first window, for a conversation about it.
+ *
+ * @returns `span`: the seconds that were read; a longer clip has a problem `only_beginning`.
+ * @throws OmniError those of probing, reading and running the model.
+ */
+export async function clipTokens(
+  path: string,
+  model: EngineModel,
+  { signal, onProgress }: AssessOptions = {},
+): Promise<{ clip: ClipTokens; problems: Problem[]; span: number }> {
+  const run = signal ? { signal } : {};
+  const { value: info, problems } = await probeVideo(path, run);
+  const frames = readFrames(info, framePlan(model), {
+    ...run,
+    onProgress: (done) => onProgress?.({ frames: done, total: info.frames }),
+  });
+  try {
+    const first = await frames.next();
+    if (first.done) throw nothingDecoded(path);
+    const window = first.value;
+    const clip = await windowTokens(window, model, run);
+    if (info.duration !== null && info.duration > window.end + 1) {
+      problems.push({
+        code: 'only_beginning',
+        message: `The conversation is about the first ${window.end.toFixed(1)} s of ${info.duration.toFixed(1)} s.`,
+        start: 0,
+        end: window.end,
+      });
+    }
+    return { clip, problems, span: window.end };
+  } finally {
+    await frames.return(undefined as never);
+  }
+}
