@@ -1,0 +1,109 @@
+"""Rendered clips as training data: cell statistics of every kept frame, targets, dense labels, motion frames."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .recipes import STRENGTH_KINDS, TYPE_OF_KIND
+from .views import GRID
+
+STATISTICS = 140
+PRISTINE = 97.0
+# Quality points per step of strength: puts VMAF-labelled and strength-labelled degradations on one severity scale.
+POINTS_PER_STEP = 24.0
+
+
+@dataclass
+class Clip:
+    """One rendered clip: its meta data, all motion frames u8 [N,48,48,3], `rows` of its frames in the part's arrays,
+    their frame numbers, and the quality of the measured frames."""
+
+    name: str
+    meta: dict
+    motion: np.ndarray
+    rows: np.ndarray
+    positions: np.ndarray
+    quality: np.ndarray
+    quality_frames: np.ndarray
+
+    def target(self, first: int, end: int) -> float:
+        """Mean quality 0..100 of the frames [first, end)."""
+        inside = (self.quality_frames >= first) & (self.quality_frames < end)
+        return float(self.quality[inside].mean())
+
+
+@dataclass
+class Part:
+    """All frames of a part: `squash` f16 [F,144,140], `fragments` f16 [F,j,144,140], `target` f32 [F] (0..100),
+    `kind` i64 [F] (dense type, 0 none), `severity` f32 [F], `cells` i64 [F,4] (column, row, width, height)."""
+
+    clips: list[Clip]
+    squash: torch.Tensor
+    fragments: torch.Tensor
+    target: torch.Tensor
+    kind: torch.Tensor
+    severity: torch.Tensor
+    cells: torch.Tensor
+
+
+def write_statistics(folder: Path, statistics) -> None:
+    """Writes `<item>.stats.npy` f16 [n, 1+j, 144, 140] (squash first) beside every item that has none yet.
+
+    `statistics` maps u8 views [b,384,384,3] to [b,144,140].
+    """
+    items = sorted(folder.glob("[!.]*.npz"))
+    for done, item in enumerate(items, 1):
+        target = item.with_suffix(".stats.npy")
+        if target.exists():
+            continue
+        with np.load(item) as data:
+            views = np.concatenate([data["squash"][:, None], data["fragments"]], 1)
+        count, kinds = views.shape[:2]
+        flat = torch.from_numpy(views.reshape(-1, *views.shape[2:]))
+        with torch.inference_mode():
+            values = torch.cat([statistics(flat[i : i + 8]) for i in range(0, len(flat), 8)])
+        part = target.with_name(f".{target.name}")
+        np.save(part, values.reshape(count, kinds, GRID * GRID, STATISTICS).half().numpy())
+        os.replace(part, target)
+        if done % 200 == 0:
+            print(f"{folder.name}: statistics of {done}/{len(items)} clips", flush=True)
+
+
+def _clip_quality(meta: dict, vmaf: np.ndarray) -> np.ndarray:
+    """The target of every measured frame: VMAF, or the recipe's strength where VMAF is no label; a quarter of the
+    frame lowers it by a quarter."""
+    if meta["recipe"]["kind"] not in STRENGTH_KINDS:
+        return np.clip(vmaf, 0, 100)
+    share = meta["cells"][2] * meta["cells"][3] / GRID**2
+    return np.full_like(vmaf, PRISTINE - share * (PRISTINE - meta["strength_target"]))
+
+
+def load_part(folder: Path) -> Part:
+    """Loads every item of a folder that has statistics."""
+    clips, squash, fragments, target, kind, severity, cells = [], [], [], [], [], [], []
+    row = 0
+    for path in sorted(folder.glob("[!.]*.stats.npy")):
+        values = np.load(path)
+        name = path.name.removesuffix(".stats.npy")
+        with np.load(folder / f"{name}.npz") as data:
+            meta = json.loads(str(data["meta"]))
+            vmaf, frames, positions, motion = data["vmaf"], data["vmaf_frames"], data["positions"], data["motion"]
+        quality = _clip_quality(meta, vmaf)
+        at = np.searchsorted(frames, positions)
+        frame_quality = quality[np.minimum(at, len(quality) - 1)]
+        share = meta["cells"][2] * meta["cells"][3] / GRID**2
+        steps = np.clip((PRISTINE - frame_quality) / (POINTS_PER_STEP * share), 0, 4)
+        clips.append(Clip(name, meta, motion, np.arange(row, row + len(values)), positions, quality, frames))
+        row += len(values)
+        squash.append(values[:, 0])
+        fragments.append(values[:, 1:])
+        target.append(frame_quality)
+        kind.append(np.full(len(values), TYPE_OF_KIND[meta["recipe"]["kind"]]))
+        severity.append(steps)
+        cells.append(np.tile(meta["cells"], (len(values), 1)))
+    tensors = [torch.from_numpy(np.concatenate(parts)) for parts in (squash, fragments, target, kind, severity, cells)]
+    return Part(clips, tensors[0], tensors[1], tensors[2].float(), tensors[3], tensors[4].float(), tensors[5])

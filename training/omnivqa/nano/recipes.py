@@ -1,0 +1,130 @@
+"""What is done to a pristine clip: kinds of degradation with a continuous strength, as ffmpeg arguments.
+
+Strength t runs from about 0.3 (hardly visible) over 1 (noticeable), 2 (relatively severe) and 3 (severe) to 3.5 for
+blur, noise and exposure. Codecs are driven by their own constant-quality scale.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Types of the assessment record, in the order of the dense labels; 0 is "nothing".
+TYPES = ["none", "blur", "noise", "overexposure", "underexposure", "compression"]
+TYPE_OF_KIND = {
+    "pristine": 0, "blur": 1, "scaling": 1, "noise": 2, "overexposure": 3, "underexposure": 4,
+    "x264": 5, "x265": 5, "vp9": 5, "av1": 5, "mjpeg": 5, "mpeg4": 5,
+}  # fmt: skip
+# VMAF does not follow what a person sees of these (strong noise keeps 80, a dark picture drops to 0): their target
+# comes from the recipe's strength, on VMAF's scale.
+STRENGTH_KINDS = {"noise", "overexposure", "underexposure"}
+SCALERS = ["bilinear", "bicubic", "lanczos", "neighbor"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`before` filters, `codec` arguments (None: no encode) and `after` filters; `strength` as in the module's text
+    (for codecs the constant-quality value); `local` limits the change to a quarter of the frame."""
+
+    kind: str
+    strength: float
+    before: str
+    codec: list[str] | None
+    after: str
+    local: bool
+
+
+def strength_target(kind: str, strength: float) -> float:
+    """Quality 0..100 of a whole frame degraded with a strength, for the kinds in STRENGTH_KINDS."""
+    return float(np.clip(97 - 24 * strength, 0, 97)) if kind in STRENGTH_KINDS else 97.0
+
+
+def codec_arguments(kind: str, quality: float, preset: str | None = None, keyint: int = 250) -> list[str]:
+    """Encoder arguments for one constant-quality value, on one thread."""
+    q = f"{quality:.0f}"
+    if kind == "x264":
+        return ["-c:v", "libx264", "-preset", preset or "veryfast", "-crf", q, "-g", str(keyint)]
+    if kind == "x265":
+        return ["-c:v", "libx265", "-preset", preset or "ultrafast", "-crf", q, "-g", str(keyint),
+                "-x265-params", "pools=1:frame-threads=1:log-level=error"]  # fmt: skip
+    if kind == "vp9":
+        return ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", preset or "8", "-b:v", "0", "-crf", q,
+                "-g", str(keyint)]  # fmt: skip
+    if kind == "av1":
+        return ["-c:v", "libsvtav1", "-preset", preset or "12", "-crf", q, "-g", str(keyint), "-svtav1-params", "lp=1"]
+    return ["-c:v", kind, "-q:v", q, *(["-g", str(keyint)] if kind == "mpeg4" else []), "-strict", "unofficial"]
+
+
+def quality_range(kind: str) -> tuple[float, float]:
+    """The span of constant-quality values that training draws from."""
+    return {"x264": (16, 50), "x265": (18, 50), "vp9": (24, 63), "av1": (28, 63), "mjpeg": (3, 31), "mpeg4": (2, 31)}[kind]
+
+
+def filter_for(kind: str, strength: float, chroma: bool = True) -> str:
+    """The ffmpeg filter of a pixel degradation on yuv420p (limited range)."""
+    if kind == "blur":
+        return f"gblur=sigma={0.4 * 2**strength:.3f}:steps=2"
+    if kind == "noise":
+        amount = min(100, 7 * 2.1**strength)
+        return f"noise={'alls' if chroma else 'c0s'}={amount:.0f}:{'allf' if chroma else 'c0f'}=t"
+    if kind == "overexposure":
+        gain, lift = 1 + 0.16 * 2**strength, 6 * strength * 219 / 255
+        luma = f"clip(16+(val-16)*{gain:.4f}+{lift:.2f},16,235)"
+    elif kind == "underexposure":
+        gain = 1 / (1 + 0.3 * 2**strength)
+        luma = f"clip(16+(val-16)*{gain:.4f},16,235)"
+    else:
+        raise ValueError(f"no filter for {kind}")
+    colour = f"clip(128+(val-128)*{gain:.4f},16,240)"
+    return f"lutyuv=y='{luma}':u='{colour}':v='{colour}'"
+
+
+def scaling_recipe(factor: float, down: str, up: str, width: int, height: int, codec: list[str] | None) -> Recipe:
+    """Down by `factor`, optionally through an encoder at the small size, and up again."""
+    small = [max(2, int(side / factor / 2) * 2) for side in (width, height)]
+    return Recipe("scaling", factor, f"scale={small[0]}:{small[1]}:flags={down}", codec,
+                  f"scale={width}:{height}:flags={up}", False)  # fmt: skip
+
+
+def ladder_recipe(kind: str, value: float, width: int, height: int) -> Recipe:
+    """One rung of an evaluation ladder: a codec's value, a scaling factor or a strength, with fixed settings."""
+    if kind == "pristine":
+        return Recipe(kind, 0.0, "", None, "", False)
+    if kind == "scaling":
+        return scaling_recipe(value, "bicubic", "bicubic", width, height, None)
+    if kind in ("blur", "noise", "overexposure", "underexposure"):
+        return Recipe(kind, value, filter_for(kind, value), None, "", False)
+    preset = {"x264": "medium", "x265": "ultrafast", "vp9": "7", "av1": "11"}.get(kind)
+    return Recipe(kind, value, "", codec_arguments(kind, value, preset), "", False)
+
+
+def draw_recipe(kinds: dict, local: dict, width: int, height: int, rng: np.random.Generator) -> Recipe:
+    """A random recipe: kinds and shares as in nano.toml's [data.kinds] and [data.local]."""
+    names = list(kinds)
+    weights = np.array([kinds[name] for name in names], float)
+    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    is_local = bool(rng.random() < local.get(kind, 0))
+    if kind == "pristine":
+        return Recipe(kind, 0.0, "", None, "", False)
+    if kind == "scaling":
+        codec = codec_arguments("x264", rng.uniform(18, 36)) if rng.random() < 0.4 else None
+        factor = float(np.exp(rng.uniform(np.log(1.2), np.log(5))))
+        return scaling_recipe(factor, str(rng.choice(SCALERS[:3])), str(rng.choice(SCALERS)), width, height, codec)
+    if kind in quality_range_kinds():
+        quality = float(rng.uniform(*quality_range(kind)))
+        presets = {
+            "x264": ["ultrafast", "superfast", "veryfast", "veryfast", "faster", "medium", "medium", "slow"],
+            "x265": ["ultrafast", "ultrafast", "superfast", "veryfast"],
+            "vp9": ["5", "6", "7", "8"],
+            "av1": ["10", "11", "12", "13"],
+        }.get(kind)
+        preset = str(rng.choice(presets)) if presets else None
+        keyint = int(rng.choice([12, 25, 50, 120, 250]))
+        return Recipe(kind, quality, "", codec_arguments(kind, quality, preset, keyint), "", is_local)
+    strength = float(rng.uniform(0.8, 3.4) if is_local else rng.uniform(0.3, 3.6))
+    chroma = bool(rng.random() < 0.5)
+    return Recipe(kind, strength, filter_for(kind, strength, chroma), None, "", is_local)
+
+
+def quality_range_kinds() -> set[str]:
+    """The kinds that are encoders."""
+    return {kind for kind, number in TYPE_OF_KIND.items() if number == 5}
