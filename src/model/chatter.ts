@@ -2,7 +2,15 @@ import { OmniError, type Problem } from '../protocol/errors.ts';
 import { generate } from './runtime/generate.ts';
 import type { DecoderContext, OmniModel } from './runtime/model.ts';
 import type { Sampling } from './runtime/sampling.ts';
-import { type ClipTokens, chatOpening, embedPieces, nextTurn, type Piece, pieceTokens } from './sequence.ts';
+import {
+  type ChatPromptOptions,
+  type ClipTokens,
+  chatOpening,
+  embedPieces,
+  nextTurn,
+  type Piece,
+  pieceTokens,
+} from './sequence.ts';
 
 export interface AskOptions {
   readonly sampling?: Sampling;
@@ -32,6 +40,7 @@ export class ChatSession {
   prefilledTokens: number;
   readonly #model: OmniModel;
   readonly #clip: ClipTokens;
+  readonly #prompt: ChatPromptOptions;
   readonly #context: DecoderContext;
   readonly #history: { readonly question: string; readonly answer: string }[] = [];
   #busy = false;
@@ -39,11 +48,13 @@ export class ChatSession {
   private constructor(
     model: OmniModel,
     clip: ClipTokens,
+    prompt: ChatPromptOptions,
     context: DecoderContext,
     problems: readonly Problem[],
   ) {
     this.#model = model;
     this.#clip = clip;
+    this.#prompt = prompt;
     this.#context = context;
     this.problems = problems;
     this.prefilledTokens = context.length;
@@ -58,9 +69,9 @@ export class ChatSession {
   static async open(
     model: OmniModel,
     clip: ClipTokens,
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+    { signal, ...prompt }: ChatPromptOptions & { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<ChatSession> {
-    const { prefix, problems } = chatOpening(model, clip, '');
+    const { prefix, problems } = chatOpening(model, clip, '', prompt);
     const tokens = pieceTokens(prefix);
     const context = await model.newContext({ capacity: tokens });
     try {
@@ -69,7 +80,7 @@ export class ChatSession {
       context.dispose();
       throw error;
     }
-    return new ChatSession(model, clip, context, problems);
+    return new ChatSession(model, clip, prompt, context, problems);
   }
 
   /** The turns so far, oldest first. */
@@ -101,7 +112,7 @@ export class ChatSession {
     try {
       const pieces: readonly Piece[] =
         this.#history.length === 0
-          ? chatOpening(this.#model, this.#clip, question).question
+          ? chatOpening(this.#model, this.#clip, question, this.#prompt).question
           : nextTurn(this.#model, question);
       const tokens = pieceTokens(pieces);
       const { logits } = await context.append(embedPieces(this.#model, pieces), tokens, { signal });

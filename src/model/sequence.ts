@@ -27,17 +27,22 @@ export type Piece =
   | { readonly ids: readonly number[] }
   | { readonly embeddings: Float32Array; readonly tokens: number };
 
-type Part =
+/** A user's question, or numbers of the clip. */
+type Filled = 'question' | 'clip';
+
+type Written =
   | { readonly special: string }
-  | { readonly text: string; readonly question?: boolean }
-  | { readonly slot: number };
+  /** `holds`: what was filled in, if anything. */
+  | { readonly text: string; readonly holds?: Filled };
+
+type Part = Written | { readonly slot: number };
 
 /** Share of the context kept for the conversation when a clip is cut to fit it. */
 const conversationShare = 1 / 8;
 
 const image = '<image>';
 const start = '<|im_start|>';
-export const turnEnd = '<|im_end|>';
+const end = '<|im_end|>';
 
 /**
  * The sequence that ends right before the model names the quality level: ChatML with the family's rating prompt
@@ -64,9 +69,17 @@ export function ratingSequence(
   const { shown, problems } = cutToFit(model, write(clip), clip, 0);
   const parts = write(shown);
   const pieces = place(model, parts, shown);
-  const first = parts.findIndex((part) => 'slot' in part);
+  const first = parts.findIndex((part) => 'slot' in part || ('text' in part && part.holds !== undefined));
   const cut = first < 0 ? parts.length : first;
   return { prefix: pieces.slice(0, cut), rest: pieces.slice(cut), problems };
+}
+
+export interface ChatPromptOptions {
+  /**
+   * Use the prompt for questions about moments of the clip: it says how long the clip is and that seconds are
+   * counted from 1 ("1 second" is the first second). For families whose prompt speaks of seconds.
+   */
+  readonly timed?: boolean;
 }
 
 /**
@@ -80,6 +93,7 @@ export function chatOpening(
   model: SequenceModel,
   clip: ClipTokens,
   question: string,
+  { timed = false }: ChatPromptOptions = {},
 ): { prefix: readonly Piece[]; question: readonly Piece[]; problems: readonly Problem[] } {
   const { chat, systemPrompt, family } = model.config.omnivqa;
   if (!chat) {
@@ -89,11 +103,12 @@ export function chatOpening(
       'Choose a model that can chat (omnivqa model list shows them).',
     );
   }
-  const write = (shown: ClipTokens, text: string) => chatMl(systemPrompt, fill(chat.user, shown, text), '');
+  const user = timed ? withTimes(chat.user) : chat.user;
+  const write = (shown: ClipTokens, text: string) => chatMl(systemPrompt, fill(user, shown, text), '');
   // Without the question, so that the clip is the same one whatever is asked.
   const { shown, problems } = cutToFit(model, write(clip, ''), clip, conversationShare);
   const parts = write(shown, question);
-  const cut = parts.findIndex((part) => 'text' in part && part.question);
+  const cut = parts.findIndex((part) => 'text' in part && part.holds === 'question');
   if (cut < 0) {
     throw new OmniError(
       'checkpoint_config',
@@ -105,20 +120,28 @@ export function chatOpening(
   return { prefix: pieces.slice(0, cut), question: pieces.slice(cut), problems };
 }
 
+/** The fine-grained variant of the released chat prompt (Jia et al., arXiv 2505.22543); others stay as they are. */
+function withTimes(template: string): string {
+  const [seconds, observations] = ['each second from a video sequence', 'based on your observations.'];
+  if (!template.includes(seconds) || !template.includes(observations)) return template;
+  return template
+    .replace(seconds, `${seconds} (the video is {K} seconds long)`)
+    .replace(observations, `${observations} In the question, 1 second is the first second.`);
+}
+
 /** A further turn, from the token that ends the answer before it to where the next answer begins. */
 export function nextTurn(model: SequenceModel, question: string): readonly Piece[] {
-  const parts: Part[] = [
-    { special: turnEnd },
+  const parts: readonly Written[] = [
+    { special: end },
     { text: '\n' },
     { special: start },
-    { text: 'user\n' },
-    { text: question, question: true },
-    { special: turnEnd },
+    { text: `user\n${question}` },
+    { special: end },
     { text: '\n' },
     { special: start },
     { text: 'assistant\n' },
   ];
-  return merge(parts).map((part) => ({ ids: encode(model.tokenizer, part) }));
+  return parts.map((part) => ({ ids: encode(model.tokenizer, part) }));
 }
 
 /** The number of positions a run of pieces takes. */
@@ -170,12 +193,12 @@ function chatMl(system: string, user: readonly Part[], prefix: string): Part[] {
   return merge([
     { special: start },
     { text: `system\n${system}` },
-    { special: turnEnd },
+    { special: end },
     { text: '\n' },
     { special: start },
     { text: 'user\n' },
     ...user,
-    { special: turnEnd },
+    { special: end },
     { text: '\n' },
     { special: start },
     { text: `assistant\n${prefix}` },
@@ -191,11 +214,11 @@ function fill(template: string, clip: ClipTokens, question: string): Part[] {
         slot += 1;
         return { slot: slot - 1 };
       case '{K}':
-        return { text: String(clip.keyFrames) };
+        return { text: String(clip.keyFrames), holds: 'clip' };
       case '{T}':
-        return { text: String(clip.motionFrames) };
+        return { text: String(clip.motionFrames), holds: 'clip' };
       case '{question}':
-        return { text: question, question: true };
+        return { text: question, holds: 'question' };
       default:
         return { text: token };
     }
@@ -208,11 +231,9 @@ function merge(parts: readonly Part[]): Part[] {
   for (const part of parts) {
     const last = merged.at(-1);
     if (last && 'text' in last && 'text' in part) {
-      merged[merged.length - 1] = {
-        text: last.text + part.text,
-        question: Boolean(last.question || part.question),
-      };
-    } else if (!('text' in part) || part.text !== '' || part.question) {
+      const holds = [last.holds, part.holds].find((one) => one === 'question') ?? last.holds ?? part.holds;
+      merged[merged.length - 1] = { text: last.text + part.text, ...(holds ? { holds } : {}) };
+    } else if (!('text' in part) || part.text !== '' || part.holds) {
       merged.push(part);
     }
   }
@@ -220,14 +241,13 @@ function merge(parts: readonly Part[]): Part[] {
 }
 
 /** Special tokens come from here alone: the same characters in a question or a prompt are plain text. */
-function encode(tokenizer: Tokenizer, part: Part): number[] {
+function encode(tokenizer: Tokenizer, part: Written): number[] {
   if ('text' in part) return tokenizer.encodePlain(part.text);
-  const name = 'special' in part ? part.special : image;
-  const id = tokenizer.id(name);
+  const id = tokenizer.id(part.special);
   if (id === undefined) {
     throw new OmniError(
       'tokenizer_invalid',
-      `The tokenizer has no token ${name}, which Qwen's chat template needs.`,
+      `The tokenizer has no token ${part.special}, which Qwen's chat template needs.`,
       'Take tokenizer.json from the same place as the weights.',
     );
   }
