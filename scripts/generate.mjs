@@ -1,7 +1,9 @@
-// `npm run generate`: the files that are made from others and committed. Today: ONNX's messages from onnx.proto.
+// `npm run generate`: the files that are made from others and committed: ONNX's messages from onnx.proto, and the
+// record's JSON Schema from its type.
 import { join } from 'node:path';
 import { main, root, run } from './setup.mjs';
 
-await main(() =>
-  run(process.execPath, [join(root, 'node_modules', '@bufbuild', 'buf', 'bin', 'buf'), 'generate']),
-);
+await main(() => {
+  run(process.execPath, [join(root, 'node_modules', '@bufbuild', 'buf', 'bin', 'buf'), 'generate']);
+  run(process.execPath, [join(root, 'scripts', 'schema.mjs')]);
+});

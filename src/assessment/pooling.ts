@@ -11,11 +11,12 @@ export interface ScoredSpan {
 /** MOS on the five-grade scale of ITU-T P.800 and ITU-R BT.500 for a score of 0..100. */
 export const mosOf = (score: number): number => 1 + (4 * score) / 100;
 
-/** The word of the five-grade quality scale (ITU-T P.800, table B.1) that a MOS is nearest to. */
-export function gradeOf(mos: number): 'Excellent' | 'Good' | 'Fair' | 'Poor' | 'Bad' {
-  return (['Bad', 'Poor', 'Fair', 'Good', 'Excellent'] as const)[
-    Math.min(5, Math.max(1, Math.round(mos))) - 1
-  ]!;
+/** The words of the five-grade quality scale (ITU-T P.800, table B.1; ITU-R BT.500), in the order of the levels. */
+export const gradeNames = ['Excellent', 'Good', 'Fair', 'Poor', 'Bad'] as const;
+
+/** The word that a MOS is nearest to. */
+export function gradeOf(mos: number): (typeof gradeNames)[number] {
+  return gradeNames[5 - Math.min(5, Math.max(1, Math.round(mos)))]!;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { Check, Errors } from 'typebox/value';
+import { Check, Clean, Clone, Errors } from 'typebox/value';
 
 /** Version of the record's schema. A reader takes records of its own major version and says so about others. */
 export const schemaId = 'omnivqa/assessment@1';
@@ -182,21 +182,34 @@ export type RecordProblem = Static<typeof Problem>;
 /**
  * Reads an untrusted value as a record; never throws.
  *
- * @returns the record, or null with the reasons in `problems`: `record_newer` for a later schema version,
+ * A record of this version with fields that are not known here is read without them (`record_unknown_fields`): fields
+ * may be added within a version. A later version may give a field another meaning, so nothing of it is read.
+ *
+ * @returns the record, or null with the reason in `problems`: `record_newer` for a later schema version,
  *   `record_invalid` for anything else that is not a record.
  */
 export function parseAssessment(value: unknown): { value: Assessment | null; problems: RecordProblem[] } {
-  const problem = (code: string, message: string) => ({ value: null, problems: [{ code, message }] });
-  const id = typeof value === 'object' && value !== null && 'schema' in value ? String(value.schema) : '';
-  const version = /^omnivqa\/assessment@(\d{1,9})$/.exec(id);
+  const refused = (code: string, message: string) => ({ value: null, problems: [{ code, message }] });
+  if (Check(AssessmentSchema, value)) return { value, problems: [] };
+  const id = typeof value === 'object' && value !== null && 'schema' in value ? value.schema : undefined;
+  const version = typeof id === 'string' ? /^omnivqa\/assessment@(\d{1,9})$/.exec(id) : null;
   if (version && Number(version[1]) > 1) {
-    return problem(
+    return refused(
       'record_newer',
-      `The record was written by a newer OmniVQA (${id}); this one reads ${schemaId}.`,
+      `The record was written by a newer OmniVQA (${version[0]}); this one reads ${schemaId}.`,
     );
   }
-  if (Check(AssessmentSchema, value)) return { value, problems: [] };
-  const first = Errors(AssessmentSchema, value)[0];
-  const where = first ? `${first.instancePath || 'the record'}: ${first.message}` : 'it is not a record';
-  return problem('record_invalid', `This is not a valid assessment: ${where}.`);
+  let known: unknown;
+  try {
+    known = Clean(AssessmentSchema, Clone(value));
+  } catch {
+    return refused('record_invalid', 'This is not a valid assessment: it is nested too deeply.');
+  }
+  if (Check(AssessmentSchema, known)) {
+    const message = 'The record has fields that this version does not know; they were left out.';
+    return { value: known, problems: [{ code: 'record_unknown_fields', message }] };
+  }
+  const first = Errors(AssessmentSchema, known)[0];
+  const where = first ? `${first.instancePath || 'the record'} ${first.message}` : 'it is not a record';
+  return refused('record_invalid', `This is not a valid assessment: ${where}.`);
 }

@@ -1,5 +1,5 @@
-import type { FailedEntry } from './batch.ts';
-import type { Assessment } from './record.ts';
+import { type BatchEntry, isFailed } from './batch.ts';
+import { printable } from './text.ts';
 
 const columns = [
   'path',
@@ -24,9 +24,9 @@ const columns = [
 ] as const;
 
 /** One line per clip, RFC 4180, with a header. A clip that could not be assessed has only its path and the error. */
-export function csvReport(entries: readonly (Assessment | FailedEntry)[]): string {
+export function csvReport(entries: readonly BatchEntry[]): string {
   const rows = entries.map((entry): readonly (string | number | null)[] => {
-    if ('error' in entry) {
+    if (isFailed(entry)) {
       return columns.map((name) =>
         name === 'path'
           ? entry.path
@@ -61,10 +61,14 @@ export function csvReport(entries: readonly (Assessment | FailedEntry)[]): strin
   return [columns, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
 }
 
-/** Quoted where needed; text that a spreadsheet would run as a formula is made text by an apostrophe. */
+/**
+ * Quoted where needed; text that a spreadsheet would run as a formula is made text by an apostrophe, and control
+ * characters are shown as their code points, so that a name with a line break stays one line.
+ */
 function cell(value: string | number | null): string {
   if (value === null) return '';
   if (typeof value === 'number') return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const shown = printable(value);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${shown}` : shown;
+  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

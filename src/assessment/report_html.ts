@@ -1,5 +1,5 @@
-import type { BatchEntry } from './batch.ts';
-import { gradeOf, mosOf } from './pooling.ts';
+import { type BatchEntry, type FailedEntry, isFailed } from './batch.ts';
+import { gradeNames, gradeOf, mosOf } from './pooling.ts';
 import { type Assessment, levelNames } from './record.ts';
 import { placeOf } from './report_text.ts';
 import { bitrateText, clock, printable } from './text.ts';
@@ -22,14 +22,14 @@ th{font-weight:600}svg{width:100%;height:auto;display:block;margin:.75rem 0}
  * @param styleHash `sha256-…` of {@link reportStyle}, for the policy; hashing is the caller's.
  */
 export function htmlReport(entries: readonly BatchEntry[], styleHash: string): string {
-  const sections = entries.map((entry) => ('error' in entry ? failed(entry) : assessed(entry)));
-  const done = entries.filter((entry): entry is Assessment => !('error' in entry));
+  const sections = entries.map((entry) => (isFailed(entry) ? failed(entry) : assessed(entry)));
+  const done = entries.filter((entry): entry is Assessment => !isFailed(entry));
   const summary =
     entries.length < 2
       ? ''
       : `<table><thead><tr><th>Clip</th><th>MOS</th><th></th><th>Worst moment</th></tr></thead><tbody>${entries
           .map((entry) =>
-            'error' in entry
+            isFailed(entry)
               ? `<tr><td>${escaped(entry.path)}</td><td colspan="3" class="bad">${escaped(entry.error.message)}</td></tr>`
               : `<tr><td>${escaped(entry.video.path)}</td><td>${entry.mos.toFixed(2)}</td><td>${gradeOf(entry.mos)}</td>` +
                 `<td>${clock(entry.pooling.worst.start)}, MOS ${mosOf(entry.pooling.worst.score).toFixed(2)}</td></tr>`,
@@ -47,7 +47,7 @@ export function htmlReport(entries: readonly BatchEntry[], styleHash: string): s
 /** The page's only style sheet, exactly as it stands between the tags. */
 export const reportStyle = style;
 
-function failed({ path, error }: Extract<BatchEntry, { error: unknown }>): string {
+function failed({ path, error }: FailedEntry): string {
   return (
     `<section><h2>${escaped(path)}</h2><p class="bad">${escaped(error.message)} ` +
     `<span class="dim">(${escaped(error.code)})</span></p><p>${escaped(error.next)}</p></section>`
@@ -111,12 +111,15 @@ function curve({ timeline, pooling, coverage }: Assessment): string {
 
 function levels({ levels: shares }: Assessment): string {
   const bars = levelNames
-    .map(
-      (name, i) =>
-        `<text class="label" x="0" y="${i * 16 + 11}">${name}</text>` +
-        `<rect class="bar" x="40" y="${i * 16 + 2}" width="${(shares[name] * 300).toFixed(1)}" height="11"/>` +
-        `<text class="label" x="${(46 + shares[name] * 300).toFixed(1)}" y="${i * 16 + 11}">${Math.round(shares[name] * 100)} %</text>`,
-    )
+    .map((name, i) => {
+      const length = shares[name] * 300;
+      const label = name === gradeNames[i]!.toLowerCase() ? name : `${name} (${gradeNames[i]})`;
+      return (
+        `<text class="label" x="0" y="${i * 16 + 11}">${label}</text>` +
+        `<rect class="bar" x="90" y="${i * 16 + 2}" width="${length.toFixed(1)}" height="11"/>` +
+        `<text class="label" x="${(96 + length).toFixed(1)}" y="${i * 16 + 11}">${Math.round(shares[name] * 100)} %</text>`
+      );
+    })
     .join('');
   return `<svg viewBox="0 0 900 84" role="img" aria-label="Probability of each quality level">${bars}</svg>`;
 }

@@ -1,4 +1,4 @@
-import { gradeOf } from './pooling.ts';
+import { gradeNames, gradeOf, mosOf } from './pooling.ts';
 import { type Assessment, levelNames } from './record.ts';
 import { bitrateText, clock, printable } from './text.ts';
 
@@ -38,15 +38,16 @@ export function textReport(record: Assessment, style: Style = plain, columns = 8
       (record.status === 'complete' ? '' : `   ${record.status.toUpperCase()}: ${coverageText(record)}`),
     '',
   ];
-  for (const name of levelNames) {
+  for (const [i, name] of levelNames.entries()) {
     const share = record.levels[name];
     const bar = '█'.repeat(Math.round(share * 30)).padEnd(30, '·');
-    lines.push(field(name, `${bar} ${String(Math.round(share * 100)).padStart(3)} %`));
+    const percent = String(Math.round(share * 100)).padStart(3);
+    lines.push(field(name, `${gradeNames[i]!.padEnd(11)}${bar} ${percent} %`));
   }
   lines.push('', field('over time', sparkline(record, style, Math.max(10, columns - 26))));
   const { worst } = record.pooling;
   lines.push(
-    field('worst', `${clock(worst.start)}–${clock(worst.end)}, MOS ${(1 + worst.score / 25).toFixed(2)}`),
+    field('worst', `${clock(worst.start)}–${clock(worst.end)}, MOS ${mosOf(worst.score).toFixed(2)}`),
     ...distortionLines(record).map((line, i) => field(i === 0 ? 'distortions' : '', line)),
     ...signalLines(record).map((line, i) => field(i === 0 ? 'measured' : '', line)),
     ...record.problems.map((problem, i) =>

@@ -10,6 +10,22 @@ export function printable(text: string): string {
   );
 }
 
+/** {@link printable}, but line breaks stay: for text of several lines, such as a model's answer. */
+export const printableLines = (text: string): string => text.split('\n').map(printable).join('\n');
+
+/**
+ * JSON that is safe to show in a terminal. `JSON.stringify` escapes the controls below U+0020 and leaves those of
+ * U+007F..U+009F (U+009B starts a terminal command, as ESC [ does) and the marks that turn or hide text; escaped, they
+ * are the same JSON.
+ */
+export function safeJson(value: unknown, indent?: number): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value, null, indent).replace(
+    /(?![\n\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => character.split('').map(escaped).join(''),
+  );
+}
+
 /** Seconds as m:ss.t or h:mm:ss, as players show them. */
 export function clock(seconds: number): string {
   const tenths = Math.round(seconds * 10);
