@@ -55,6 +55,8 @@ def correlations(rated: list[Rated], reference, seed: int = 0) -> str:
     for item in rated:
         groups[item.content].append((item.score, reference(item)))
     groups = [np.array(group) for group in groups.values()]
+    if len(rated) < 3:
+        return f"{len(rated)} | {len(groups)} | - | - | -"
 
     def measure(chosen):
         score, wanted = np.concatenate(chosen).T
@@ -111,7 +113,7 @@ def report(ladders: list[Rated], random: list[Rated]) -> str:
     lines += ["", "| ladder | falls at every step | steps that do not fall |", "|---|---|---|"]
     videos = [item for item in ladders if item.source_kind == "video"]
     for kind in LADDERS:
-        if kind != "pristine":
+        if kind != "pristine" and videos:
             falls, count, rises = ladder_falls(videos, kind)
             steps = count * (len(LADDERS[kind]) - 1)
             lines.append(f"| {kind} {LADDERS[kind]} | {falls} of {count} videos | {sum(rises)} of {steps} |")

@@ -47,12 +47,10 @@ def vmaf_step(rate: int) -> int:
 
 
 def render_item(source: Source, recipe: Recipe, start: int, frames: int, target: Path, jitters: int, seed: list[int]) -> None:
-    """Renders one degraded clip of `frames` frames from `start` and writes the item's file; what exists is kept.
+    """Renders one degraded clip of `frames` frames from `start` and writes the item's file.
 
     With jitters = 0 the fragments are the centred ones of inference, otherwise that many random samplings.
     """
-    if target.exists():
-        return
     rng = np.random.default_rng(seed)
     rate, step = source.rate, vmaf_step(source.rate)
     half = max(step, round(rate / 2 / step) * step)
@@ -123,13 +121,16 @@ def render_item(source: Source, recipe: Recipe, start: int, frames: int, target:
 
 def _plan_random(sources: list[Source], count: int, data: dict, seed: int, jitters: int, folder: Path, share: float) -> list[tuple]:
     """`count` random items; every content takes its turn, in an order shuffled round by round."""
-    jobs, turns = [], {"video": [], "photo": []}
+    jobs = []
+    pools = {kind: [source for source in sources if source.kind == kind] for kind in ("video", "photo")}
+    turns = {"video": [], "photo": []}
     for index in range(count):
         rng = np.random.default_rng([seed, index])
         kind = "video" if rng.random() < share else "photo"
+        if not pools[kind]:
+            kind = "photo" if kind == "video" else "video"
         if not turns[kind]:
-            pool = [source for source in sources if source.kind == kind]
-            turns[kind] = [pool[i] for i in rng.permutation(len(pool))]
+            turns[kind] = [pools[kind][i] for i in rng.permutation(len(pools[kind]))]
         source = turns[kind].pop()
         recipe = draw_recipe(data["kinds"], data["local"], source.width, source.height, rng)
         seconds = int(rng.integers(data["seconds"][0], data["seconds"][1] + 1))
@@ -153,18 +154,20 @@ def _plan_ladders(sources: list[Source], folder: Path) -> list[tuple]:
 
 
 def render(sources: list[Source], config: dict, work: Path, part: str, workers: int) -> None:
-    """Renders the items of one part: `train`, `random` (held-out contents, drawn like training) or `ladders`."""
+    """Renders the items of one part: `train`, `random` (held-out contents, drawn like training) or `ladders`;
+    what is there already is kept. Raises ValueError where the split leaves the part without sources."""
     folder, data, seed = work / part, config["data"], config["seed"]
     folder.mkdir(parents=True, exist_ok=True)
+    chosen = [source for source in sources if source.held_out == (part != "train")]
+    if not chosen:
+        side = "training" if part == "train" else "held-out"
+        raise ValueError(f"the split leaves no {side} source: add sources from more repositories")
     if part == "train":
-        chosen = [source for source in sources if not source.held_out]
         jobs = _plan_random(chosen, data["train_clips"], data, seed, data["jitters"], folder, data["video_share"])
+    elif part == "random":
+        jobs = _plan_random(chosen, data["held_out_clips"], data, seed + 1, 0, folder, data["video_share"])
     else:
-        held = [source for source in sources if source.held_out]
-        if part == "ladders":
-            jobs = _plan_ladders(held, folder)
-        else:
-            jobs = _plan_random(held, data["held_out_clips"], data, seed + 1, 0, folder, data["video_share"])
+        jobs = _plan_ladders(chosen, folder)
     for left in folder.glob("tmp*"):
         shutil.rmtree(left, ignore_errors=True)
     jobs = [job for job in jobs if not job[4].exists()]
