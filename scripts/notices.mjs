@@ -1,12 +1,18 @@
 // Writes THIRD_PARTY_NOTICES from the installed packages that ship with the product (everything in
-// package-lock.json that is not a development dependency), with their licence texts. `--check` only compares.
+// package-lock.json that is not a development dependency, and what bundles take in of those), with their licence
+// texts. `--check` only compares.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
 
 const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+/** Development dependencies whose runtime part ends up in a bundle. */
+const bundled = ['node_modules/svelte'];
 const sections = Object.entries(lock.packages)
-  .filter(([path, entry]) => path && !entry.dev && !entry.devOptional && existsSync(join(root, path)))
+  .filter(
+    ([path, entry]) =>
+      path && (bundled.includes(path) || !(entry.dev || entry.devOptional)) && existsSync(join(root, path)),
+  )
   .sort(([a], [b]) => (a < b ? -1 : 1))
   .map(([path]) => {
     const manifest = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8'));

@@ -43,6 +43,13 @@ await main(() => {
       '-p',
       'tsconfig.json',
     ]);
+    step('types of the views', process.execPath, [
+      join('node_modules', 'svelte-check', 'bin', 'svelte-check'),
+      '--tsconfig',
+      'webview-ui/tsconfig.json',
+      '--fail-on-warnings',
+    ]);
+    step('third-party notices', process.execPath, [join('scripts', 'notices.mjs'), '--check']);
   }
   build();
   const json = join(reports, 'vitest.json');
