@@ -149,17 +149,27 @@ describe.each(cases)('%s on the CPU', (name) => {
     expect(largestDifference(logits, expected.float('rating.logits'))).toBeLessThan(tolerance);
   });
 
-  it('makes the same motion tokens in chunks', async () => {
-    const { motion } = model.config;
-    if (!motion) return;
+  it('computes the same in pieces as in one run', async () => {
     const small = await loadModel(model.compiled, { provider: 'cpu', threads: 1, memory: 1 });
-    const { motionFrames } = expected.facts;
-    const pixels = expected.bytes('pixels.motion').subarray(0, motionFrames * motion.imageSize ** 2 * 3);
-    const done: number[] = [];
-    const chunked = await small.motion(pixels, motionFrames, { onProgress: (frames) => done.push(frames) });
+    const { keyFrames, motionFrames } = expected.facts;
+    const key = expected.bytes('pixels.key');
+    const batches: number[] = [];
+    const onProgress = (done: number) => batches.push(done);
+    const tokens = await small.vision(key, keyFrames, { onProgress });
+    expect(batches).toEqual(Array.from({ length: keyFrames }, (_, frame) => frame + 1));
+    expect(largestDifference(tokens, await model.vision(key, keyFrames))).toBeLessThan(1e-5);
+
+    const { motion } = model.config;
+    if (motion) {
+      const pixels = expected.bytes('pixels.motion').subarray(0, motionFrames * motion.imageSize ** 2 * 3);
+      batches.length = 0;
+      const chunked = await small.motion(pixels, motionFrames, { onProgress });
+      expect(batches.length).toBeGreaterThan(1);
+      expect(largestDifference(chunked, await model.motion(pixels, motionFrames))).toBeLessThan(1e-5);
+    }
+    const [inPieces, whole] = [await rateClip(small, clip), await rateClip(model, clip)];
+    expect(largestDifference(inPieces!.levels, whole!.levels)).toBeLessThan(1e-5);
     await small.dispose();
-    expect(done.length).toBeGreaterThan(1);
-    expect(largestDifference(chunked, await model.motion(pixels, motionFrames))).toBeLessThan(1e-5);
   });
 
   it('chats as the reference does, and adds only the tokens of each question', async () => {

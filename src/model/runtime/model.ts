@@ -14,7 +14,7 @@ export interface LoadOptions {
   readonly provider?: ProviderRequest;
   /** Threads of the CPU provider; all cores by default. */
   readonly threads?: number;
-  /** Bytes that the activations of one run may take, roughly; decides how much goes in at once. Default 512 MiB. */
+  /** Bytes that the activations of one run may take, roughly; decides how much goes in at once. Default 1 GiB. */
   readonly memory?: number;
   /** See `chooseProvider`. */
   readonly selfTestTolerance?: number;
@@ -116,7 +116,7 @@ export class OmniModel {
   static async open(
     compiled: CompiledModel,
     choice: ProviderChoice,
-    { threads, memory = 512 * 2 ** 20 }: LoadOptions = {},
+    { threads, memory = 2 ** 30 }: LoadOptions = {},
   ): Promise<OmniModel> {
     const { directory } = compiled;
     const settings = { provider: choice.provider, ...(threads === undefined ? {} : { threads }) };
@@ -275,7 +275,7 @@ export class OmniModel {
    * Rows of the embedding table, read from the compiled directory by position.
    *
    * @returns [ids,hidden].
-   * @throws OmniError `checkpoint_corrupt` when the table was cut while it was in use.
+   * @throws OmniError `compiled_invalid` when the table was cut while it was in use.
    */
   embed(ids: readonly number[]): Float32Array {
     const { hiddenSize } = this.config;
@@ -400,11 +400,26 @@ class EmbeddingTable {
 
   row(id: number): Float32Array {
     const width = this.#rows.shape[1]!;
-    return this.#reader.read(this.#rows, id * width, width);
+    return this.#read(this.#rows, id * width, width);
   }
 
   newline(): Float32Array {
-    return this.#reader.read(this.#newline, 0, this.#newline.shape[0]!);
+    return this.#read(this.#newline, 0, this.#newline.shape[0]!);
+  }
+
+  #read(tensor: StoredTensor, from: number, count: number): Float32Array {
+    try {
+      return this.#reader.read(tensor, from, count);
+    } catch (error) {
+      if (!OmniError.is(error, 'checkpoint_corrupt')) throw error;
+      throw new OmniError(
+        'compiled_invalid',
+        `${tensor.path} is shorter than its manifest says.`,
+        'Compile the checkpoint again (omnivqa model compile).',
+        { path: tensor.path },
+        { cause: error },
+      );
+    }
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { delimiter } from 'node:path';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { OmniError } from '../../protocol/errors.ts';
 import { type CacheNames, DeviceAllocator, DeviceCache, HostCache, type KvCache } from './kv_cache.ts';
@@ -75,8 +76,11 @@ export async function chooseProvider(
  */
 export function softwareAdapter(): string | undefined {
   const drivers = process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES;
-  if (drivers?.split(':').every((path) => /swiftshader|lvp_|lavapipe|llvmpipe/i.test(path))) {
-    return `the Vulkan driver is a software one (${drivers})`;
+  if (drivers) {
+    const software = drivers
+      .split(delimiter)
+      .every((path) => /swiftshader|lvp_|lavapipe|llvmpipe/i.test(path));
+    return software ? `the Vulkan driver is a software one (${drivers})` : undefined;
   }
   if (process.platform !== 'linux') return undefined;
   const nodes = ['/dev/nvidia0', '/dev/dxg', '/dev/kfd', '/dev/mali0', '/dev/nvhost-gpu'];
