@@ -19,8 +19,9 @@ export interface Checkpoint {
  * Opens a checkpoint directory: config.json, model.safetensors or the shards of model.safetensors.index.json.
  * Weights are not read, only headers.
  *
- * @throws OmniError `model_not_found`, `checkpoint_config`, `checkpoint_architecture`, `checkpoint_corrupt`, or
- *   `checkpoint_tensors` with one finding per missing, unknown or wrongly shaped tensor.
+ * @throws OmniError `model_not_found`, `checkpoint_config`, `checkpoint_architecture`, `checkpoint_corrupt`,
+ *   `lfs_pointer`, `file_unreadable`, or `checkpoint_tensors` with one finding per missing, unknown or wrongly shaped
+ *   tensor.
  */
 export function openCheckpoint(directory: string): Checkpoint {
   const json = readJson(directory, 'config.json');
@@ -72,8 +73,8 @@ function weightFiles(directory: string): string[] {
       { path: directory },
     );
   }
-  const { weight_map: map } = readJson(directory, 'model.safetensors.index.json') as Record<string, unknown>;
-  const names = [...new Set(Object.values((map ?? {}) as Record<string, unknown>))].map(String).sort();
+  const json = readJson(directory, 'model.safetensors.index.json') as { weight_map?: object } | null;
+  const names = [...new Set(Object.values(json?.weight_map ?? {}).map(String))].sort();
   const missing = names.filter((name) => name !== basename(name) || !existsSync(join(directory, name)));
   if (names.length === 0 || missing.length > 0) {
     throw new OmniError(

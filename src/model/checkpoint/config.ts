@@ -110,6 +110,9 @@ const towers: Readonly<Record<string, Json>> = {
   },
 };
 
+/** Where the released code cuts a sequence, whatever its checkpoints' configs say (`llava_arch.py` of VQA²). */
+const releasedLength = 10_000;
+
 /** The fast pathway of SlowFast-R50 8x8 as pytorchvideo builds it: β = 1/8 of ResNet-50's widths. */
 const slowfastR50: Json = {
   image_size: 384,
@@ -145,8 +148,9 @@ class Fields {
     return fallback as T;
   }
 
-  count(name: string, fallback?: number): number {
-    return this.read(name, 'a whole number above 0', isCount, fallback);
+  count(name: string, fallback?: number, most = largest): number {
+    const check = (value: unknown): value is number => isCount(value) && value <= most;
+    return this.read(name, `a whole number from 1 to ${most}`, check, fallback);
   }
 
   number(name: string, fallback?: number): number {
@@ -171,17 +175,28 @@ class Fields {
     return this.read(name, choices.join(' or '), check, fallback);
   }
 
-  counts(name: string, fallback?: readonly number[]): readonly number[] {
-    const check = (value: unknown): value is readonly number[] => isList(value) && value.every(isCount);
-    return this.read(name, 'a list of whole numbers above 0', check, fallback);
+  counts(name: string, most = largest): readonly number[] {
+    const check = (value: unknown): value is readonly number[] =>
+      isList(value) && value.length > 0 && value.every((one) => isCount(one) && one <= most);
+    return this.read(name, `a list of whole numbers from 1 to ${most}`, check, undefined);
   }
 
-  triple(name: string, fallback?: Triple): Triple {
+  triple(name: string): Triple {
     const check = (value: unknown): value is Triple =>
-      isList(value) && value.length === 3 && value.every(isCount);
-    return this.read(name, 'three whole numbers above 0', check, fallback);
+      isList(value) && value.length === 3 && value.every((one) => isCount(one) && one <= mostKernel);
+    return this.read(name, `three whole numbers from 1 to ${mostKernel}`, check, undefined);
   }
 }
+
+/**
+ * Bounds on what a config may ask for, far above any network of the family: beyond them the numbers are a damaged
+ * file's, and listing tensors or filling a table of that size would take the process down before a shape is compared.
+ */
+const largest = 2 ** 31 - 1;
+const mostLayers = 1024;
+const mostPositions = 2 ** 20;
+const mostPixels = 8192;
+const mostKernel = 255;
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
 const isText = (value: unknown): value is string => typeof value === 'string';
@@ -212,18 +227,32 @@ export function parseModelConfig(
   }
   const findings: string[] = [];
   const top = new Fields(json, '', findings);
+  // Variants of the network that the config could name and that would give other numbers in silence.
   for (const [name, value] of [
     ['mm_projector_type', 'mlp2x_gelu'],
     ['mm_spatial_pool_mode', 'bilinear'],
+    ['mm_newline_position', 'one_token'],
+    ['hidden_act', 'silu'],
   ] as const) {
     top.choice(name, [value], value);
   }
+  if (top.flag('use_sliding_window', false)) {
+    findings.push('use_sliding_window is true; wanted false: attention reaches over the whole clip');
+  }
+  // transformers 5 moved the rotary settings into one object; before, rope_scaling was null for plain positions.
+  const rope = isObject(json.rope_parameters) ? json.rope_parameters : {};
+  const scaling = isObject(json.rope_scaling) ? json.rope_scaling : rope;
+  const ropeType = scaling.rope_type ?? scaling.type ?? 'default';
+  if (ropeType !== 'default') {
+    findings.push(`rope_scaling is of type ${JSON.stringify(ropeType)}; wanted plain rotary positions`);
+  }
   const heads = top.count('num_attention_heads');
   const hiddenSize = top.count('hidden_size');
-  const maxPositionEmbeddings = top.count('max_position_embeddings', 32768);
+  const maxPositionEmbeddings = top.count('max_position_embeddings', 32768, mostPositions);
   const eos = json.eos_token_id ?? 151645;
 
   const tower = typeof json.mm_vision_tower === 'string' ? json.mm_vision_tower : '';
+  const published = !isObject(json.vision_config);
   const visionJson = json.vision_config ?? towers[tower];
   if (!isObject(visionJson)) {
     throw invalid([`no vision_config, and the vision tower ${JSON.stringify(tower)} is not a known one`]);
@@ -236,21 +265,29 @@ export function parseModelConfig(
   if (motionJson === undefined && [...tensorNames].some((name) => name.startsWith('model.slowfast.'))) {
     motionJson = { ...slowfastR50, image_size: vision.imageSize };
   }
+  if (motionJson !== undefined && motionJson !== null && !isObject(motionJson)) {
+    findings.push('motion_config is not an object');
+  }
   const motion = isObject(motionJson) ? parseMotion(motionJson, findings) : null;
+  const longest = top.count('tokenizer_model_max_length', Math.min(releasedLength, maxPositionEmbeddings));
 
   const config: ModelConfig = {
     hiddenSize,
     intermediateSize: top.count('intermediate_size'),
-    numHiddenLayers: top.count('num_hidden_layers'),
+    numHiddenLayers: top.count('num_hidden_layers', undefined, mostLayers),
     numAttentionHeads: heads,
     numKeyValueHeads: top.count('num_key_value_heads', heads),
     headDim: top.count('head_dim', hiddenSize / heads),
     rmsNormEps: top.number('rms_norm_eps', 1e-6),
-    ropeTheta: top.number('rope_theta', 1e6),
+    ropeTheta: top.number('rope_theta', Number(rope.rope_theta ?? 1e6)),
     vocabSize: top.count('vocab_size'),
     tieWordEmbeddings: top.flag('tie_word_embeddings', false),
     maxPositionEmbeddings,
-    tokenizerModelMaxLength: top.count('tokenizer_model_max_length', Math.min(10_000, maxPositionEmbeddings)),
+    tokenizerModelMaxLength: Math.min(
+      longest,
+      maxPositionEmbeddings,
+      published ? releasedLength : Number.POSITIVE_INFINITY,
+    ),
     eosTokenIds: isList(eos) ? (eos as number[]) : [eos as number],
     vision,
     pooledGrid,
@@ -275,7 +312,7 @@ export function parseModelConfig(
 
 function parseVision(json: Json, whole: Json, findings: string[]): VisionConfig {
   const fields = new Fields(json, 'vision_config.', findings);
-  const storedLayers = fields.count('num_hidden_layers');
+  const storedLayers = fields.count('num_hidden_layers', undefined, mostLayers);
   const select = new Fields(whole, '', findings).read(
     'mm_vision_select_layer',
     'a whole number',
@@ -286,8 +323,11 @@ function parseVision(json: Json, whole: Json, findings: string[]): VisionConfig 
   if (!(layers >= 0 && layers <= storedLayers)) {
     findings.push(`mm_vision_select_layer ${select} is outside the tower's ${storedLayers} layers`);
   }
-  const imageSize = fields.count('image_size');
-  const patchSize = fields.count('patch_size');
+  const imageSize = fields.count('image_size', undefined, mostPixels);
+  const patchSize = fields.count('patch_size', undefined, mostPixels);
+  if (patchSize > imageSize) {
+    findings.push(`vision_config.patch_size ${patchSize} is larger than its image_size ${imageSize}`);
+  }
   const embeddings = fields.choice('embeddings', ['patch', 'cell_statistics'] as const, 'patch');
   const views = fields.read(
     'views',
@@ -295,6 +335,11 @@ function parseVision(json: Json, whole: Json, findings: string[]): VisionConfig 
     (value): value is readonly View[] => isList(value) && value.length > 0 && value.every(isView),
     [{ kind: 'squash' }],
   );
+  for (const view of views ?? []) {
+    if (view.kind === 'fragments' && imageSize % view.cell !== 0) {
+      findings.push(`vision_config.views: cells of ${view.cell} px do not fill image_size ${imageSize}`);
+    }
+  }
   const hiddenSize = fields.count('hidden_size');
   const heads = fields.count('num_attention_heads');
   if (hiddenSize % heads !== 0) {
@@ -315,7 +360,7 @@ function parseVision(json: Json, whole: Json, findings: string[]): VisionConfig 
     storedLayers,
     imageSize,
     patchSize,
-    channels: fields.count('num_channels', 3),
+    channels: rgb(fields),
     grid: Math.floor(imageSize / patchSize),
     normEps: fields.number('layer_norm_eps', 1e-6),
     activation: fields.choice('hidden_act', ['gelu_pytorch_tanh', 'gelu'] as const, 'gelu_pytorch_tanh'),
@@ -323,6 +368,12 @@ function parseVision(json: Json, whole: Json, findings: string[]): VisionConfig 
     embeddings,
     views,
   };
+}
+
+/** Pictures and motion frames are RGB: other channel counts describe another network. */
+function rgb(fields: Fields): number {
+  const check = (value: unknown): value is number => value === 3;
+  return fields.read('num_channels', '3', check, 3);
 }
 
 function isView(value: unknown): value is View {
@@ -335,21 +386,21 @@ function isView(value: unknown): value is View {
 function parseMotion(json: Json, findings: string[]): MotionConfig {
   const fields = new Fields({ ...slowfastR50, ...json }, 'motion_config.', findings);
   const motion: Omit<MotionConfig, 'radius'> = {
-    imageSize: fields.count('image_size'),
-    channels: fields.count('num_channels', 3),
+    imageSize: fields.count('image_size', undefined, mostPixels),
+    channels: rgb(fields),
     input: fields.choice('input', ['rgb', 'rgb_logdiff'] as const, 'rgb'),
     stemWidth: fields.count('stem_width'),
     stemKernel: fields.triple('stem_kernel'),
     stemStride: fields.triple('stem_stride'),
     poolKernel: fields.triple('pool_kernel'),
     poolStride: fields.triple('pool_stride'),
-    depths: fields.counts('depths'),
+    depths: fields.counts('depths', mostLayers),
     widths: fields.counts('widths'),
     innerWidths: fields.counts('inner_widths'),
-    temporalKernel: fields.count('temporal_kernel'),
-    spatialStrides: fields.counts('spatial_strides'),
+    temporalKernel: fields.count('temporal_kernel', undefined, mostKernel),
+    spatialStrides: fields.counts('spatial_strides', mostKernel),
     normEps: fields.number('norm_eps', 1e-5),
-    maxPositions: fields.count('max_positions', 2000),
+    maxPositions: fields.count('max_positions', 2000, mostPositions),
     frameMultiple: fields.count('frame_multiple', 4),
   };
   const stages = [motion.depths, motion.widths, motion.innerWidths, motion.spatialStrides].map(
@@ -362,6 +413,10 @@ function parseMotion(json: Json, findings: string[]): MotionConfig {
   }
   if (motion.stemStride?.[0] !== 1 || motion.poolStride?.[0] !== 1) {
     findings.push('motion_config: a temporal stride would lose the one token per frame');
+  }
+  const kernels = [motion.stemKernel?.[0], motion.poolKernel?.[0], motion.temporalKernel];
+  if (kernels.some((kernel) => kernel !== undefined && kernel % 2 === 0)) {
+    findings.push('motion_config: an even temporal kernel would give more tokens than frames');
   }
   if (findings.length > 0) return { ...motion, radius: [0, 0] };
   const half = (kernel: number) => Math.floor(kernel / 2);
@@ -379,13 +434,19 @@ function parseFamily(
 ): ModelConfig['omnivqa'] {
   const own = isObject(json.omnivqa) ? json.omnivqa : {};
   const named = typeof own.family === 'string' ? own.family : undefined;
-  const origins = [...hints, typeof json._name_or_path === 'string' ? json._name_or_path : ''];
-  // Without any hint, a checkpoint with a motion branch is taken for the scorer, one without for its base model.
+  // `_name_or_path` often still names the base model that a fine-tune started from: it counts last, and a checkpoint
+  // with a motion branch is never that base. Without any hint such a checkpoint is taken for the scorer.
   const recognised =
     Object.keys(families).find((name) => name === named) ??
-    Object.entries(families).find(([, { pattern }]) => origins.some((origin) => pattern.test(origin)))?.[0] ??
+    [...hints, isText(json._name_or_path) ? json._name_or_path : '']
+      .map((origin) =>
+        Object.entries(families).find(
+          ([, { pattern, motion }]) => (motion || !hasMotion) && pattern.test(origin),
+        ),
+      )
+      .find((entry) => entry !== undefined)?.[0] ??
     (hasMotion ? 'ugc-scorer' : 'llava-onevision');
-  const family = families[recognised] as Prompts;
+  const family = families[recognised]!;
   const fields = new Fields(own, 'omnivqa.', findings);
   const texts = (value: unknown): value is readonly string[] =>
     isList(value) && value.length > 0 && value.every(isText);

@@ -4,6 +4,8 @@ import type { Prompts } from './config.ts';
 export interface Family extends Prompts {
   /** Whether a checkpoint directory's name, or the hub id in its config, belongs to the family. */
   readonly pattern: RegExp;
+  /** Whether checkpoints of the family can have a motion branch. */
+  readonly motion: boolean;
 }
 
 const levels = ['high', 'good', 'fair', 'poor', 'low'] as const;
@@ -27,6 +29,7 @@ const keyFramesAndMotion = {
 };
 
 const shared = {
+  motion: true,
   levels,
   levelWeights,
   systemPrompt,
@@ -73,11 +76,12 @@ export const families: Readonly<Record<string, Family>> = {
     pattern: /llava-assessor/i,
     tokenLayout: 'joined',
     rating: { user: `<image>\n${question}`, assistant: answer },
-    chat: { user: 'The video:<image>\n{question}' },
+    chat,
   },
   'llava-onevision': {
     ...shared,
     pattern: /onevision/i,
+    motion: false,
     tokenLayout: 'joined',
     rating: { user: `<image>\n${question}`, assistant: answer },
     chat: { user: '<image>\n{question}' },

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { OmniError } from '../../protocol/errors.ts';
+import { halves } from './half.ts';
 
 /** The element types that weights are read from; a checkpoint may hold others in tensors that are not read. */
 export type StoredType = 'F32' | 'F16' | 'BF16';
@@ -33,11 +34,28 @@ const width: Readonly<Record<string, number>> = {
 /** The reference implementation's own limit on a header. */
 const headerLimit = 100_000_000;
 
+/** What Git LFS leaves in place of a file (git-lfs specification, the first line of a pointer). */
+const lfsPointer = 'version https://git-lfs.github.com/spec/v1';
+
+function openWeights(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw new OmniError(
+      'file_unreadable',
+      `${path} can not be opened (${(error as NodeJS.ErrnoException).code}).`,
+      'Check that the file is there and that you may read it.',
+      { path },
+      { cause: error },
+    );
+  }
+}
+
 /**
  * The tensors of one safetensors file (huggingface/safetensors, format: u64 header length, JSON header, data). Only
  * the header is read; every offset is checked against the file's size and the tensor's shape.
  *
- * @throws OmniError `checkpoint_corrupt`.
+ * @throws OmniError `checkpoint_corrupt`, `lfs_pointer`, `file_unreadable`.
  */
 export function readSafetensorsHeader(path: string): StoredTensor[] {
   const corrupt = (cause: string) =>
@@ -47,28 +65,38 @@ export function readSafetensorsHeader(path: string): StoredTensor[] {
       'Download the file again and compare its size and SHA-256 with the published ones.',
       { path },
     );
-  const file = openSync(path, 'r');
+  const file = openWeights(path);
   try {
     const { size } = fstatSync(file);
     const prefix = Buffer.alloc(8);
     if (readSync(file, prefix, 0, 8, 0) < 8) throw corrupt(`it has ${size} bytes`);
+    if (prefix.toString('latin1') === lfsPointer.slice(0, 8)) {
+      throw new OmniError(
+        'lfs_pointer',
+        `${path} is a Git LFS pointer, ${size} bytes of text in place of the weights.`,
+        'Fetch the file itself (git lfs pull) and try again.',
+        { path },
+      );
+    }
     const length = prefix.readBigUInt64LE();
     if (length > BigInt(headerLimit) || length + 8n > BigInt(size)) {
       throw corrupt(`its header would be ${length} bytes long, the file has ${size}`);
     }
     const header = Buffer.alloc(Number(length));
-    readSync(file, header, 0, header.length, 8);
+    if (readSync(file, header, 0, header.length, 8) < header.length) throw corrupt('its header is cut off');
     let json: unknown;
     try {
       json = JSON.parse(header.toString('utf8'));
     } catch {
       throw corrupt('its header is not JSON');
     }
-    if (typeof json !== 'object' || json === null) throw corrupt('its header is not an object');
+    if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+      throw corrupt('its header is not an object');
+    }
     const tensors: StoredTensor[] = [];
     for (const [name, value] of Object.entries(json)) {
       if (name === '__metadata__') continue;
-      const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
+      const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
       const whole = (list: unknown): list is number[] =>
         Array.isArray(list) && list.every((one) => Number.isSafeInteger(one) && one >= 0);
       if (typeof dtype !== 'string' || !whole(shape) || !whole(offsets) || offsets.length !== 2) {
@@ -83,8 +111,9 @@ export function readSafetensorsHeader(path: string): StoredTensor[] {
         );
       }
       const start = 8 + header.length + begin;
-      if (start + expected > size)
-        throw corrupt(`${name} ends at byte ${start + expected}, the file at ${size}`);
+      if (end < begin || start + expected > size) {
+        throw corrupt(`${name} ends at byte ${8 + header.length + end}, the file at ${size}`);
+      }
       tensors.push({ name, type: dtype, shape, path, start, bytes: expected });
     }
     const ordered = [...tensors].sort((a, b) => a.start - b.start);
@@ -108,12 +137,18 @@ export class TensorReader {
   /**
    * Elements `from` … `from + count` of a tensor, as float32 (bf16 and fp16 widen exactly).
    *
-   * @throws OmniError `checkpoint_corrupt` when the file ends early, `checkpoint_tensors` for another element type.
+   * @throws OmniError `checkpoint_corrupt` when the file ends early or a value is not a finite number,
+   *   `checkpoint_tensors` for another element type.
    */
   read(tensor: StoredTensor, from: number, count: number, into = new Float32Array(count)): Float32Array {
     const bytes = this.#bytes(tensor, from, count);
-    widen(tensor, bytes, count, into);
-    return into;
+    if (widen(tensor, bytes, count, into)) return into;
+    throw new OmniError(
+      'checkpoint_corrupt',
+      `${tensor.name} in ${tensor.path} holds values that are not finite numbers.`,
+      'Download the file again; if it stays so, the training that wrote it had diverged.',
+      { path: tensor.path },
+    );
   }
 
   close(): void {
@@ -126,7 +161,7 @@ export class TensorReader {
     if (this.#buffer.length < count * size) this.#buffer = Buffer.alloc(count * size);
     let file = this.#files.get(tensor.path);
     if (file === undefined) {
-      file = openSync(tensor.path, 'r');
+      file = openWeights(tensor.path);
       this.#files.set(tensor.path, file);
     }
     let done = 0;
@@ -157,50 +192,30 @@ function elementWidth(tensor: StoredTensor): number {
   );
 }
 
-const scratch32 = new Uint32Array(1);
-const scratchFloat = new Float32Array(scratch32.buffer);
-
-/** All 65,536 halves as floats: a look-up is several times faster than computing each. */
-const halves = (() => {
-  let table: Float32Array | undefined;
-  return () => {
-    if (table) return table;
-    table = new Float32Array(65536);
-    for (let bits = 0; bits < 65536; bits += 1) {
-      const sign = bits & 0x8000 ? -1 : 1;
-      const exponent = (bits >> 10) & 31;
-      const fraction = bits & 1023;
-      if (exponent === 0) table[bits] = sign * fraction * 2 ** -24;
-      else if (exponent === 31) table[bits] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-      else table[bits] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-    }
-    return table;
-  };
-})();
-
-function widen(tensor: StoredTensor, bytes: Buffer, count: number, into: Float32Array): void {
+/** Widens to float32; false when an exponent is all ones, an infinity or no number. */
+function widen(tensor: StoredTensor, bytes: Buffer, count: number, into: Float32Array): boolean {
+  let finite = true;
   if (tensor.type === 'F32') {
+    const source = new Uint32Array(bytes.buffer, bytes.byteOffset, count);
+    for (let i = 0; i < count; i += 1) if ((source[i]! & 0x7f800000) === 0x7f800000) finite = false;
     into.set(new Float32Array(bytes.buffer, bytes.byteOffset, count));
-    return;
+    return finite;
   }
   const source = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
   if (tensor.type === 'BF16') {
     const bits = new Uint32Array(into.buffer, into.byteOffset, count);
-    for (let i = 0; i < count; i += 1) bits[i] = source[i]! << 16;
-    return;
+    for (let i = 0; i < count; i += 1) {
+      const value = source[i]!;
+      if ((value & 0x7f80) === 0x7f80) finite = false;
+      bits[i] = value << 16;
+    }
+    return finite;
   }
   const table = halves();
-  for (let i = 0; i < count; i += 1) into[i] = table[source[i]!]!;
-}
-
-/** IEEE 754 half-precision bits of a number, rounded to nearest even. */
-export function toHalf(value: number): number {
-  scratchFloat[0] = value;
-  const bits = scratch32[0]!;
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x47800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
-  if (magnitude < 0x38800000) return sign | Math.round(Math.abs(value) * 2 ** 24);
-  const rounded = magnitude - 0x38000000 + 0x0fff + ((magnitude >>> 13) & 1);
-  return sign | (rounded >>> 13);
+  for (let i = 0; i < count; i += 1) {
+    const value = source[i]!;
+    if ((value & 0x7c00) === 0x7c00) finite = false;
+    into[i] = table[value]!;
+  }
+  return finite;
 }

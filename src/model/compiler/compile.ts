@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { OmniError } from '../../protocol/errors.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.ts';
@@ -12,6 +13,7 @@ import {
   type CompiledModel,
   type CompileOptions,
   compilerVersion,
+  digestOf,
   type Manifest,
   openCompiled,
   sha256Of,
@@ -45,7 +47,8 @@ export const defaultOptions: CompileOptions = {
  * Weights stream through a bounded buffer, whatever the size of the checkpoint. Everything is written beside the
  * target and renamed at the end: a directory is there whole or not at all.
  *
- * @throws OmniError those of `openCheckpoint`, `tokenizer_invalid`, `disk_full`, `not_writable`, `cancelled`.
+ * @throws OmniError those of `openCheckpoint`, `tokenizer_invalid`, `file_replaced`, `disk_full`, `not_writable`,
+ *   `cancelled`.
  */
 export async function compileCheckpoint(
   source: string,
@@ -57,6 +60,7 @@ export async function compileCheckpoint(
     accuracyLevel: accuracyLevel ?? defaultOptions.accuracyLevel,
   };
   const checkpoint = openCheckpoint(source);
+  const fingerprinted = await fingerprint(checkpoint);
   const { config } = checkpoint;
   const tokenizer = await loadTokenizer(source);
   const levelIds = config.omnivqa.levels.map((level) => {
@@ -85,68 +89,79 @@ export async function compileCheckpoint(
     },
   };
 
-  const partial = `${directory}.partial-${process.pid}-${randomBytes(4).toString('hex')}`;
-  const open: WeightFile[] = [];
+  const partial = `${directory}${partialMark}${process.pid}-${randomBytes(4).toString('hex')}`;
+  let open: WeightFile | undefined;
   try {
+    await removeAbandoned(directory);
     await mkdir(partial, { recursive: true });
     const files: Record<string, { size: number; sha256: string }> = {};
-    const put = async (name: string, bytes: Uint8Array | string) => {
+    const put = async (name: string, bytes: Uint8Array) => {
       await writeFile(join(partial, name), bytes);
-      files[name] = {
-        size: (await stat(join(partial, name))).size,
-        sha256: createHash('sha256').update(bytes).digest('hex'),
-      };
+      files[name] = { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
     };
-    /** One weight file and the graphs that use it. */
-    const part = async <T>(name: string, build: (weights: Weights) => Promise<T>): Promise<T> => {
-      await watch.breathe();
-      const file = new WeightFile(join(partial, `${name}.weights`));
-      open.push(file);
-      const weights = new Weights(checkpoint, file, watch);
-      try {
-        return await build(weights);
-      } finally {
-        weights.close();
-        files[`${name}.weights`] = file.close();
-      }
+    /** One weight file, and the graphs that use it by the names of their files. */
+    const part = async <T>(
+      name: string,
+      build: (weights: Weights) => { readonly graphs: Readonly<Record<string, Graph>>; readonly result: T },
+    ): Promise<T> => {
+      open = new WeightFile(join(partial, `${name}.weights`));
+      const weights = new Weights(checkpoint, open, watch);
+      const { graphs, result } = build(weights);
+      for (const [file, graph] of Object.entries(graphs)) await put(file, graph.encode(name));
+      await weights.write();
+      files[`${name}.weights`] = open.close();
+      return result;
     };
-    const variants = async (name: string, build: (weights: Weights, portable: boolean) => Promise<Graph>) =>
-      part(name, async (weights) => {
-        for (const portable of [false, true]) {
-          const graph = await build(weights, portable);
-          await put(portable ? `${name}.portable.onnx` : `${name}.onnx`, graph.encode(name));
-        }
-      });
+    const variants = (name: string, build: (weights: Weights, portable: boolean) => Graph) =>
+      part(name, (weights) => ({
+        graphs: {
+          [`${name}.onnx`]: build(weights, false),
+          [`${name}.portable.onnx`]: build(weights, true),
+        },
+        result: undefined,
+      }));
 
     for (const name of copied) {
       if (!existsSync(join(source, name))) continue;
       await copyFile(join(source, name), join(partial, name));
       files[name] = { size: statSync(join(partial, name)).size, sha256: await sha256Of(join(partial, name)) };
     }
-    const visionOptions = { precision: options.precision.vision, accuracyLevel: options.accuracyLevel };
+    const { accuracyLevel: level } = options;
     await variants('vision', (weights, portable) =>
-      visionGraph(config, weights, { ...visionOptions, portable }),
+      visionGraph(config, weights, {
+        precision: options.precision.vision,
+        accuracyLevel: level,
+        portable,
+      }),
     );
     const { motion } = config;
-    if (motion) {
-      await variants('motion', async (weights, portable) => motionGraph(config, motion, weights, portable));
-    }
-    const embeddings = await part('embeddings', async (weights) => {
+    if (motion)
+      await variants('motion', (weights, portable) => motionGraph(config, motion, weights, portable));
+    const embeddings = await part('embeddings', (weights) => {
       const type = options.precision.decoder === 'fp32' ? ('float32' as const) : ('float16' as const);
-      const { offset } = await weights.stream('model.embed_tokens.weight', type);
-      return { type, offset, newlineOffset: (await weights.stream('model.image_newline', 'float32')).offset };
+      const { offset } = weights.stored('model.embed_tokens.weight', type);
+      const { offset: newlineOffset } = weights.stored('model.image_newline', 'float32');
+      return { graphs: {}, result: { type, offset, newlineOffset } };
     });
-    await part('decoder', async (weights) => {
-      const graph = await decoderGraph(config, weights, {
+    await part('decoder', (weights) => {
+      const graph = decoderGraph(config, weights, {
         precision: options.precision.decoder,
-        accuracyLevel: options.accuracyLevel,
+        accuracyLevel: level,
         levelIds,
       });
-      await put('decoder.onnx', graph.encode('decoder'));
+      return { graphs: { 'decoder.onnx': graph }, result: undefined };
     });
-    const manifest: Manifest = {
+    if ((await fingerprint(checkpoint)) !== fingerprinted) {
+      throw new OmniError(
+        'file_replaced',
+        `${source} changed while it was compiled.`,
+        'Wait until the download is complete and compile again.',
+        { path: source },
+      );
+    }
+    const content = {
       compiler: compilerVersion,
-      source: await fingerprint(checkpoint),
+      source: fingerprinted,
       options,
       files,
       config,
@@ -155,12 +170,14 @@ export async function compileCheckpoint(
       stopIds: [...new Set([...config.eosTokenIds, ...(await generationStops(source))])],
       embeddings,
     };
+    const manifest: Manifest = { digest: digestOf(content), ...content };
     await writeFile(join(partial, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
     await moveIntoPlace(partial, directory);
     return { directory, manifest, config };
   } catch (error) {
-    for (const file of open) file.abandon();
-    await rm(partial, { recursive: true, force: true });
+    open?.close();
+    // What can not be removed (no folder to write to in the first place) must not hide why it is to be removed.
+    await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     throw writeError(error, directory);
   }
 }
@@ -190,9 +207,12 @@ export async function compileCached(
   return compileCheckpoint(source, directory, call);
 }
 
-/** What tells one checkpoint from another without reading its weights: small files whole, headers, sizes, times. */
+/**
+ * What tells one checkpoint from another without reading its weights: the normalised config (a directory's name can
+ * decide its family), small files whole, headers, sizes and times of the weight files.
+ */
 async function fingerprint(checkpoint: Checkpoint): Promise<string> {
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update(JSON.stringify(checkpoint.config));
   for (const name of copied) {
     const path = join(checkpoint.directory, name);
     if (existsSync(path)) hash.update(`${name}\n`).update(await readFile(path));
@@ -225,25 +245,47 @@ async function generationStops(source: string): Promise<readonly number[]> {
   }
 }
 
+/** Between a compiled directory's name and the process that is writing it. */
+const partialMark = `.partial-${hostname()}-`;
+
+/** Removes what compilations of the same target left behind that were killed: gigabytes, for the large model. */
+async function removeAbandoned(directory: string): Promise<void> {
+  const parent = dirname(directory);
+  const prefix = `${basename(directory)}${partialMark}`;
+  for (const name of await readdir(parent).catch(() => [])) {
+    if (!name.startsWith(prefix)) continue;
+    const pid = Number.parseInt(name.slice(prefix.length), 10);
+    try {
+      process.kill(pid, 0);
+    } catch (error) {
+      const gone = (error as NodeJS.ErrnoException).code === 'ESRCH';
+      if (gone) await rm(join(parent, name), { recursive: true, force: true });
+    }
+  }
+}
+
 /** Renames a finished directory to its name; if another process was first, its equal result stays. */
 async function moveIntoPlace(partial: string, directory: string): Promise<void> {
   await mkdir(dirname(directory), { recursive: true });
   const old = `${partial}.old`;
-  for (const attempt of [0, 1]) {
+  // Each round sets aside a directory that is in the way; more than a few mean that others keep putting theirs there.
+  for (let round = 0; ; round += 1) {
     try {
       await rename(partial, directory);
-      await rm(old, { recursive: true, force: true });
       return;
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (attempt === 1 || (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'EPERM')) throw error;
-      const valid = await openCompiled(directory).catch(() => undefined);
-      const mine = await openCompiled(partial);
-      if (valid && isDeepStrictEqual(valid.manifest.files, mine.manifest.files)) {
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      if (round === 3 || !['ENOTEMPTY', 'EEXIST', 'EPERM'].includes(code)) throw error;
+      const [there, mine] = [
+        await openCompiled(directory).catch(() => undefined),
+        await openCompiled(partial),
+      ];
+      if (there && isDeepStrictEqual(there.manifest, mine.manifest)) {
         await rm(partial, { recursive: true, force: true });
         return;
       }
-      await rename(directory, old);
+      await rename(directory, old).catch(() => undefined);
+      await rm(old, { recursive: true, force: true });
     }
   }
 }

@@ -15,11 +15,7 @@ export interface DecoderOptions {
  * the tensors that were fed as `past_key_values.*`. Of the last position come `logits` [1,V], and `level_logits`
  * [1,levels] from float32 rows of the head, so that a rating does not depend on how the head was rounded.
  */
-export async function decoderGraph(
-  config: ModelConfig,
-  weights: Weights,
-  options: DecoderOptions,
-): Promise<Graph> {
+export function decoderGraph(config: ModelConfig, weights: Weights, options: DecoderOptions): Graph {
   const { hiddenSize: hidden, headDim, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = config;
   const graph = new Graph();
   const embeddings = graph.input('inputs_embeds', 'float32', [1, 'S', hidden]);
@@ -52,7 +48,6 @@ export async function decoderGraph(
 
   let x = reshape(embeddings, -1, hidden);
   for (let i = 0; i < config.numHiddenLayers; i += 1) {
-    await weights.breathe();
     const layer = `model.layers.${i}`;
     const normed = norm(x, `${layer}.input_layernorm`);
     const project = (part: string, count: number) =>

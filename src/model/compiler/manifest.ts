@@ -7,7 +7,7 @@ import type { ModelConfig } from '../checkpoint/config.ts';
 import type { Precision } from './weights.ts';
 
 /** Changes whenever the compiler writes something else for the same checkpoint and options. */
-export const compilerVersion = 1;
+export const compilerVersion = 2;
 
 export interface CompileOptions {
   readonly precision: { readonly decoder: Precision; readonly vision: Exclude<Precision, 'int4'> };
@@ -18,6 +18,8 @@ export interface CompileOptions {
 /** `manifest.json` of a compiled directory: written last, so that a directory without it is unfinished. */
 export interface Manifest {
   readonly compiler: number;
+  /** SHA-256 over the rest of the manifest. */
+  readonly digest: string;
   /** SHA-256 over the checkpoint's config, tokenizer and weight file headers, sizes and times. */
   readonly source: string;
   readonly options: CompileOptions;
@@ -61,15 +63,16 @@ export async function openCompiled(directory: string, depth: Depth = 'quick'): P
       { path: directory },
       { cause: error },
     );
-  let manifest: Manifest;
+  let manifest: Manifest | null;
   try {
-    manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Manifest;
+    manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Manifest | null;
   } catch (error) {
     throw invalid('its manifest.json is missing or unreadable', error);
   }
-  if (manifest.compiler !== compilerVersion || typeof manifest.files !== 'object') {
-    throw invalid(`it was written by compiler version ${manifest.compiler}, this is ${compilerVersion}`);
+  if (manifest?.compiler !== compilerVersion) {
+    throw invalid(`it was written by compiler version ${manifest?.compiler}, this is ${compilerVersion}`);
   }
+  if (manifest.digest !== digestOf(manifest)) throw invalid('its manifest.json was altered');
   for (const [name, { size, sha256 }] of Object.entries(manifest.files)) {
     const found = await stat(join(directory, name)).catch(() => undefined);
     if (found?.size !== size) throw invalid(`${name} has ${found?.size ?? 'no'} bytes instead of ${size}`);
@@ -80,6 +83,12 @@ export async function openCompiled(directory: string, depth: Depth = 'quick'): P
   return { directory, manifest, config: manifest.config };
 }
 
+/** What {@link Manifest.digest} must be. */
+export function digestOf({ digest: _, ...rest }: Omit<Manifest, 'digest'> & { digest?: string }): string {
+  return createHash('sha256').update(JSON.stringify(rest)).digest('hex');
+}
+
+/** SHA-256 of a file, read in pieces. */
 export async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 4 * 2 ** 20 }))

@@ -4,7 +4,10 @@
  * or 128 (8 bits). Rows whose width is not a whole number of blocks are padded with zeros.
  */
 
-const block = 32;
+/** Weights that share a scale. */
+export const blockSize = 32;
+
+const block = blockSize;
 
 /** Bytes of one packed row. */
 export function quantisedRowBytes(width: number, bits: 4 | 8): number {

@@ -19,14 +19,10 @@ export interface VisionOptions {
 }
 
 /**
- * Key frames [K,V,S,S,3] (RGB 0..255) → tokens [K,P,H]: the selected layers of SigLIP, the projector on every
- * patch, then bilinear pooling (released LLaVA-NeXT code: project first, pool second).
+ * Key frames [K,V,S,S,3] (RGB 0..255) → tokens [K,P,H]: the selected layers of SigLIP, projector and bilinear
+ * pooling (as in the released LLaVA-NeXT code).
  */
-export async function visionGraph(
-  config: ModelConfig,
-  weights: Weights,
-  options: VisionOptions,
-): Promise<Graph> {
+export function visionGraph(config: ModelConfig, weights: Weights, options: VisionOptions): Graph {
   const { vision } = config;
   const { hiddenSize: width, numAttentionHeads: heads, imageSize: side } = vision;
   const patches = vision.grid ** 2;
@@ -57,7 +53,6 @@ export async function visionGraph(
   );
   const scale = 1 / Math.sqrt(width / heads);
   for (let i = 0; i < vision.layers; i += 1) {
-    await weights.breathe();
     const layer = `${tower}.encoder.layers.${i}`;
     const normed = norm(x, `${layer}.layer_norm1`);
     const [q, k, v] = ['q', 'k', 'v'].map((part) => linear(normed, `${layer}.self_attn.${part}_proj`));
@@ -77,16 +72,19 @@ export async function visionGraph(
   }
   if (vision.postLayernorm) x = norm(x, `${tower}.post_layernorm`);
 
-  const projected = linear(gelu(linear(x, 'model.mm_projector.0'), 'none'), 'model.mm_projector.2');
-  let tokens = reshape(projected, -1, patches, config.hiddenSize);
+  // The released code projects, then pools. Pooling is a weighted mean over patches, so it may change places with the
+  // projector's last layer, which then runs on the pooled tokens only.
+  let tokens = gelu(linear(x, 'model.mm_projector.0'), 'none');
   if (config.pooledGrid !== vision.grid) {
     const { grid } = vision;
     const pooled = config.pooledGrid;
     const matrix = weights.computed(graph, 'pooling', [pooled ** 2, patches], () =>
       poolingMatrix(grid, pooled),
     );
-    tokens = graph.node('MatMul', [matrix, tokens]);
+    const field = graph.node('MatMul', [matrix, reshape(tokens, -1, patches, config.hiddenSize)]);
+    tokens = reshape(field, -1, config.hiddenSize);
   }
+  tokens = reshape(linear(tokens, 'model.mm_projector.2'), -1, config.tokensPerFrame, config.hiddenSize);
   if (config.projectorPosition) {
     tokens = graph.node('Add', [tokens, weights.tensor(graph, 'model.mm_projector_position.weight')]);
   }

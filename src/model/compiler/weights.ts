@@ -3,9 +3,10 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { OmniError } from '../../protocol/errors.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { type StoredTensor, TensorReader, toHalf } from '../checkpoint/safetensors.ts';
+import { toHalves } from '../checkpoint/half.ts';
+import { type StoredTensor, TensorReader } from '../checkpoint/safetensors.ts';
 import { type DataType, dataType, type External, type Graph } from './graph.ts';
-import { quantisedRowBytes, quantiseRows } from './quantise.ts';
+import { blockSize, quantisedRowBytes, quantiseRows } from './quantise.ts';
 
 /** How the matrices of a part are stored; vectors, norms and convolutions are always float32. */
 export type Precision = 'fp32' | 'fp16' | 'int8' | 'int4';
@@ -13,8 +14,8 @@ export type Precision = 'fp32' | 'fp16' | 'int8' | 'int4';
 /** Alignment of every tensor in a weight file: a memory page, so that the runtime can map it. */
 const alignment = 4096;
 
-/** Most elements held at once while a tensor streams through. */
-const pieceElements = 4 * 2 ** 20;
+/** Elements held at once while a tensor streams through: tens of milliseconds between two turns of the event loop. */
+const pieceElements = 2 ** 20;
 
 /** What watches a compile. */
 export interface Watch {
@@ -24,25 +25,24 @@ export interface Watch {
   readonly breathe: () => Promise<void>;
 }
 
-/** Appends tensors to one file of external data, hashing what it writes. */
+/** Writes one file of external data from front to back, hashing what it writes. */
 export class WeightFile {
   readonly location: string;
   readonly #path: string;
   readonly #file: number;
   readonly #hash: Hash = createHash('sha256');
   #size = 0;
+  #open = true;
 
   constructor(path: string) {
     this.#path = path;
     this.location = basename(path);
-    this.#file = openSync(path, 'w');
+    this.#file = openSync(path, 'wx');
   }
 
-  /** Starts a tensor at the next page. */
-  begin(): number {
-    const padding = (alignment - (this.#size % alignment)) % alignment;
-    if (padding > 0) this.write(new Uint8Array(padding));
-    return this.#size;
+  /** Bytes of zeros up to `offset`, where the next tensor begins. */
+  pad(offset: number): void {
+    this.write(new Uint8Array(offset - this.#size));
   }
 
   /** @throws OmniError `disk_full`. */
@@ -59,24 +59,11 @@ export class WeightFile {
     this.#size += bytes.length;
   }
 
-  append(bytes: Uint8Array): External {
-    const offset = this.begin();
-    this.write(bytes);
-    return { location: this.location, offset, length: bytes.length };
-  }
-
+  /** Closes the file, finished or not. */
   close(): { readonly size: number; readonly sha256: string } {
-    closeSync(this.#file);
-    return { size: this.#size, sha256: this.#hash.digest('hex') };
-  }
-
-  /** Closes without finishing, after an error. */
-  abandon(): void {
-    try {
-      closeSync(this.#file);
-    } catch {
-      // Already closed: there is nothing left to give up.
-    }
+    if (this.#open) closeSync(this.#file);
+    this.#open = false;
+    return { size: this.#size, sha256: this.#hash.copy().digest('hex') };
   }
 }
 
@@ -104,16 +91,25 @@ export function writeError(error: unknown, path: string): unknown {
   return error;
 }
 
+/** Bytes of one tensor, made when its turn comes. */
+interface Job {
+  readonly where: External;
+  readonly run: () => void | Promise<void>;
+}
+
 /**
- * Brings the tensors of a checkpoint into a weight file and into graphs, a bounded piece at a time. Several graphs
- * may use the same tensor (the plain and the portable variant): it is written once.
+ * Brings the tensors of a checkpoint into a weight file and into graphs. Naming a tensor in a graph reserves its place
+ * in the file; {@link write} then fills all places in order, a bounded piece at a time. Several graphs may use the
+ * same tensor (the plain and the portable variant): it is written once.
  */
 export class Weights {
   readonly #checkpoint: Checkpoint;
   readonly #file: WeightFile;
   readonly #watch: Watch;
   readonly #reader = new TensorReader();
-  readonly #written = new Map<string, readonly [DataType, readonly number[], External]>();
+  readonly #placed = new Map<string, readonly [DataType, readonly number[], External]>();
+  readonly #jobs: Job[] = [];
+  #end = 0;
 
   constructor(checkpoint: Checkpoint, file: WeightFile, watch: Watch) {
     this.#checkpoint = checkpoint;
@@ -121,12 +117,17 @@ export class Weights {
     this.#watch = watch;
   }
 
-  close(): void {
-    this.#reader.close();
-  }
-
-  breathe(): Promise<void> {
-    return this.#watch.breathe();
+  /** Fills every reserved place. To be called once, after the graphs are built. */
+  async write(): Promise<void> {
+    try {
+      for (const { where, run } of this.#jobs) {
+        await this.#watch.breathe();
+        this.#file.pad(where.offset);
+        await run();
+      }
+    } finally {
+      this.#reader.close();
+    }
   }
 
   /** A whole tensor as float32, for vectors and small kernels that are computed with before they are written. */
@@ -152,11 +153,10 @@ export class Weights {
     return this.computed(graph, name, this.#tensor(name).shape, () => this.values(name));
   }
 
-  /** A tensor that is computed from the checkpoint's; `compute` runs once for all graphs. */
+  /** A tensor that is computed from the checkpoint's; `compute` runs once, in {@link write}. */
   computed(graph: Graph, name: string, shape: readonly number[], compute: () => Float32Array): string {
-    return this.#once(graph, name, 'float32', shape, () => {
-      const values = compute();
-      return this.#file.append(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    return this.#place(graph, name, 'float32', shape, () => {
+      this.#file.write(bytesOf(compute()));
     });
   }
 
@@ -175,18 +175,27 @@ export class Weights {
     const tensor = this.#tensor(source);
     const [out, width] = tensor.shape as [number, number];
     const offset = bias ? this.tensor(graph, `${name}.bias`) : undefined;
-    if (precision === 'fp32') {
-      const weight = this.#streamed(graph, source, 'float32', tensor);
-      return graph.node('Gemm', offset ? [x, weight, offset] : [x, weight], { transB: 1 });
-    }
-    if (precision === 'fp16') {
-      const half = this.#streamed(graph, source, 'float16', tensor);
-      const weight = graph.node('Cast', [half], { to: dataType.float32 });
+    if (precision === 'fp32' || precision === 'fp16') {
+      const half = precision === 'fp16';
+      const type = half ? 'float16' : 'float32';
+      const stored = this.#place(graph, half ? `${source}.f16` : source, type, tensor.shape, () =>
+        this.#copy(tensor, type),
+      );
+      const weight = half ? graph.node('Cast', [stored], { to: dataType.float32 }) : stored;
       return graph.node('Gemm', offset ? [x, weight, offset] : [x, weight], { transB: 1 });
     }
     const bits = precision === 'int8' ? 8 : 4;
-    const [matrix, scales] = this.#quantised(graph, source, tensor, bits);
-    const product = graph.node('com.microsoft.MatMulNBits', [x, matrix, scales], {
+    const blocks = Math.ceil(width / blockSize);
+    const shape = [out, blocks, (blockSize * bits) / 8];
+    let scales: Float32Array | undefined;
+    const matrix = this.#place(graph, `${source}.q${bits}`, 'uint8', shape, async () => {
+      scales = await this.#quantise(tensor, bits);
+    });
+    const steps = this.#place(graph, `${source}.q${bits}.scales`, 'float32', [out * blocks], () => {
+      this.#file.write(bytesOf(scales!));
+      scales = undefined;
+    });
+    const product = graph.node('com.microsoft.MatMulNBits', [x, matrix, steps], {
       K: width,
       N: out,
       bits,
@@ -196,74 +205,72 @@ export class Weights {
     return offset ? graph.node('Add', [product, offset]) : product;
   }
 
-  #quantised(graph: Graph, name: string, tensor: StoredTensor, bits: 4 | 8): readonly [string, string] {
-    const [out, width] = tensor.shape as [number, number];
-    const blocks = Math.ceil(width / blockSize);
-    const key = `${name}.q${bits}`;
-    const shape = [out, blocks, (blockSize * bits) / 8];
-    if (!this.#written.has(key)) {
-      const rowBytes = quantisedRowBytes(width, bits);
-      const perPiece = Math.max(1, Math.floor(pieceElements / width));
-      const piece = new Float32Array(perPiece * width);
-      const scales = new Float32Array(out * blocks);
-      const offset = this.#file.begin();
-      for (let row = 0; row < out; row += perPiece) {
-        const count = Math.min(perPiece, out - row);
-        this.#reader.read(tensor, row * width, count * width, piece);
-        const packed = new Uint8Array(count * rowBytes);
-        quantiseRows(
-          piece,
-          count,
-          width,
-          bits,
-          packed,
-          scales.subarray(row * blocks, (row + count) * blocks),
-        );
-        this.#file.write(packed);
-        this.#watch.onConsumed((tensor.bytes / out) * count);
-      }
-      this.#written.set(key, [
-        'uint8',
-        shape,
-        { location: this.#file.location, offset, length: out * rowBytes },
-      ]);
-      const bytes = new Uint8Array(scales.buffer);
-      this.#written.set(`${key}.scales`, ['float32', [out * blocks], this.#file.append(bytes)]);
-    }
-    return [this.#place(graph, key), this.#place(graph, `${key}.scales`)];
-  }
-
-  /** A matrix in one of the float types, piece by piece. */
-  #streamed(graph: Graph, name: string, type: 'float32' | 'float16', tensor: StoredTensor): string {
-    return this.#once(graph, name, type, tensor.shape, () => this.stream(tensor.name, type));
-  }
-
-  /** Copies a tensor into the file as float32 or float16. */
-  stream(name: string, type: 'float32' | 'float16'): External {
+  /** Reserves a place for a tensor that no graph reads, as float32 or float16. */
+  stored(name: string, type: 'float32' | 'float16'): External {
     const tensor = this.#tensor(name);
+    return this.#reserve(type, tensor.shape, () => this.#copy(tensor, type));
+  }
+
+  /** Writes a tensor as float32 or float16, piece by piece. */
+  async #copy(tensor: StoredTensor, type: 'float32' | 'float16'): Promise<void> {
     const total = elements(tensor);
     const piece = new Float32Array(Math.min(total, pieceElements));
-    const offset = this.#file.begin();
-    for (let from = 0; from < total; from += pieceElements) {
-      const count = Math.min(pieceElements, total - from);
-      this.#reader.read(tensor, from, count, piece);
-      const floats = piece.subarray(0, count);
-      const values = type === 'float32' ? floats : halvesOf(floats);
-      this.#file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-      this.#watch.onConsumed((tensor.bytes / total) * count);
+    const halves = new Uint16Array(type === 'float16' ? piece.length : 0);
+    for (let from = 0; from < total; from += piece.length) {
+      await this.#watch.breathe();
+      const floats = piece.subarray(0, Math.min(piece.length, total - from));
+      this.#reader.read(tensor, from, floats.length, floats);
+      if (type === 'float32') this.#file.write(bytesOf(floats));
+      else {
+        const tooLarge = toHalves(floats, halves);
+        if (tooLarge >= 0) {
+          throw new OmniError(
+            'checkpoint_tensors',
+            `${tensor.name} holds ${floats[tooLarge]}, which half precision can not (at most 65,504).`,
+            'Compile with fp32 or int8.',
+            { path: tensor.path },
+          );
+        }
+        this.#file.write(bytesOf(halves.subarray(0, floats.length)));
+      }
+      this.#watch.onConsumed((tensor.bytes / total) * floats.length);
     }
-    return { location: this.#file.location, offset, length: total * (type === 'float32' ? 4 : 2) };
   }
 
-  #once(graph: Graph, name: string, type: DataType, shape: readonly number[], write: () => External): string {
-    const key = type === 'float16' ? `${name}.f16` : name;
-    if (!this.#written.has(key)) this.#written.set(key, [type, shape, write()]);
-    return this.#place(graph, key);
+  /** Writes a matrix as packed rows and returns their scales. */
+  async #quantise(tensor: StoredTensor, bits: 4 | 8): Promise<Float32Array> {
+    const [out, width] = tensor.shape as [number, number];
+    const blocks = Math.ceil(width / blockSize);
+    const rowBytes = quantisedRowBytes(width, bits);
+    const perPiece = Math.max(1, Math.min(out, Math.floor(pieceElements / width)));
+    const piece = new Float32Array(perPiece * width);
+    const packed = new Uint8Array(perPiece * rowBytes);
+    const scales = new Float32Array(out * blocks);
+    for (let row = 0; row < out; row += perPiece) {
+      await this.#watch.breathe();
+      const count = Math.min(perPiece, out - row);
+      this.#reader.read(tensor, row * width, count * width, piece);
+      const steps = scales.subarray(row * blocks, (row + count) * blocks);
+      quantiseRows(piece, count, width, bits, packed, steps);
+      this.#file.write(packed.subarray(0, count * rowBytes));
+      this.#watch.onConsumed((tensor.bytes / out) * count);
+    }
+    return scales;
   }
 
-  #place(graph: Graph, key: string): string {
-    const [type, shape, where] = this.#written.get(key)!;
-    return graph.external(key, type, shape, where);
+  #place(graph: Graph, key: string, type: DataType, shape: readonly number[], run: Job['run']): string {
+    const placed = this.#placed.get(key) ?? ([type, shape, this.#reserve(type, shape, run)] as const);
+    this.#placed.set(key, placed);
+    return graph.external(key, ...placed);
+  }
+
+  #reserve(type: DataType, shape: readonly number[], run: Job['run']): External {
+    const offset = Math.ceil(this.#end / alignment) * alignment;
+    const length = shape.reduce((product, dim) => product * dim, elementBytes[type]);
+    const where = { location: this.#file.location, offset, length };
+    this.#end = offset + length;
+    this.#jobs.push({ where, run });
+    return where;
   }
 
   #tensor(name: string): StoredTensor {
@@ -280,13 +287,16 @@ export interface LinearOptions {
   readonly source?: string;
 }
 
-/** Elements that share a scale in the block-wise precisions. */
-export const blockSize = 32;
+const elementBytes: Readonly<Record<DataType, number>> = {
+  float32: 4,
+  uint8: 1,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+  float16: 2,
+};
 
 const elements = (tensor: StoredTensor) => tensor.shape.reduce((product, dim) => product * dim, 1);
 
-function halvesOf(floats: Float32Array): Uint16Array {
-  const halves = new Uint16Array(floats.length);
-  for (let i = 0; i < floats.length; i += 1) halves[i] = toHalf(floats[i]!);
-  return halves;
-}
+const bytesOf = (values: Float32Array | Uint16Array) =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
