@@ -1,25 +1,27 @@
-import { randomBytes } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
 import pc from 'picocolors';
-import type { Style } from '../assessment/report_text.ts';
-import { plain } from '../assessment/report_text.ts';
-import { printable } from '../assessment/text.ts';
-import { writeError } from '../model/compiler/weights.ts';
+import type { EntryError } from '../assessment/batch.ts';
+import { plain, type Style } from '../assessment/report_text.ts';
+import { clock, printable } from '../assessment/text.ts';
 import { OmniError, type SerializedError } from '../protocol/errors.ts';
 
-/** Where a command prints; the process's own streams, or a test's. */
+export type Output = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+
+/** What a command reads from and prints to: the process's own streams, or a test's. */
 export interface Io {
-  readonly stdout: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
-  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: NodeJS.ProcessEnv;
+  /** Aborted by Ctrl+C. */
   readonly signal: AbortSignal;
 }
 
 /** Exit statuses; part of the command line's contract. */
 export const exit = { done: 0, threshold: 1, usage: 2, failed: 3, interrupted: 130 } as const;
 
-/** Colour on a terminal only, and not where NO_COLOR asks for none. */
-export function styleFor(stream: Io['stdout']): Style {
-  if (!stream.isTTY || process.env.NO_COLOR) return plain;
+/** Colour on a terminal only, and not where NO_COLOR (no-color.org) asks for none. */
+export function styleFor(stream: Output, env: NodeJS.ProcessEnv): Style {
+  if (!stream.isTTY || env.NO_COLOR || env.TERM === 'dumb') return plain;
   const colours = pc.createColors(true);
   return {
     bold: colours.bold,
@@ -29,78 +31,78 @@ export function styleFor(stream: Io['stdout']): Style {
   };
 }
 
-/** An error as a person reads it: what, why, which command, what next. */
-export function errorText(error: SerializedError, path?: string): string {
-  const lines = [
-    `${path === undefined ? '' : `${printable(path)}: `}${printable(error.message)} [${error.code}]`,
-  ];
-  const listed = (error.findings ?? []).filter((finding) => !error.message.includes(finding)).slice(0, 20);
-  for (const finding of listed) lines.push(`  - ${printable(finding.split('\n')[0]!)}`);
+/** An error as a person reads it: which file, what, why, which command and what it said, what to do next. */
+export function errorText(error: EntryError, path?: string): string {
+  const cause = printable(error.message);
+  const named = path === undefined || cause.includes(printable(path)) ? '' : `${printable(path)}: `;
+  const lines = [`${named}${cause} [${error.code}]`];
+  const listed = (error.findings ?? []).filter((finding) => !error.message.includes(finding));
+  for (const finding of listed.slice(0, 20)) lines.push(`  - ${printable(finding.split('\n')[0]!)}`);
+  if (listed.length > 20) lines.push(`  - … and ${listed.length - 20} more`);
   if (error.command) lines.push(`  command: ${printable(error.command)}`);
-  const said = (error.stderr ?? '').trim().split('\n').slice(-3).filter(Boolean);
-  for (const line of said) lines.push(`  | ${printable(line)}`);
+  const said = (error.stderr ?? '').split('\n').filter((line) => line.trim() !== '');
+  for (const line of said.slice(-3)) lines.push(`  | ${printable(line)}`);
   lines.push(`  next: ${printable(error.next)}`);
   return `${lines.join('\n')}\n`;
 }
 
-/** Any failure as data with a code; what is not ours becomes `runtime_failed` with its message. */
+/** Any failure as data with a code; one that is not ours is a fault of this program. */
 export function serialized(error: unknown): SerializedError {
   if (OmniError.is(error)) return error.serialize();
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const stack = error instanceof Error ? (error.stack ?? '').split('\n').slice(1, 6) : [];
   return {
-    code: 'runtime_failed',
+    code: 'internal_error',
     message: `Something went wrong that should not: ${message}`,
-    next: 'Please report it, with the command you ran.',
+    next: 'Report it, with the command you ran and these lines.',
+    findings: stack.map((line) => line.trim()),
   };
 }
 
-/** Writes a result to a file the user named: beside it first, then renamed, so that it is whole or not there. */
-export async function writeResult(path: string, text: string): Promise<void> {
-  const partial = `${path}.${randomBytes(4).toString('hex')}.partial`;
-  try {
-    await writeFile(partial, text);
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined);
-    throw writeError(error, path);
-  }
-}
-
-/** One line that is rewritten on a terminal and not printed at all elsewhere. */
+/** One line that is rewritten on a terminal; nothing is printed elsewhere. */
 export class ProgressLine {
   readonly #io: Io;
-  readonly #started = performance.now();
-  #shown = 0;
+  #label = '';
+  #started = 0;
   #last = 0;
+  #shown = false;
 
   constructor(io: Io) {
     this.#io = io;
   }
 
-  /** @param done Of `total`, in `unit`; a total of null shows only what is done. */
+  /**
+   * @param label What is worked on; a new one starts the clock again.
+   * @param total null where it is not known: only what is done is shown.
+   */
   show(label: string, done: number, total: number | null, unit: string): void {
     const { stderr } = this.#io;
     const now = performance.now();
-    if (!stderr.isTTY || (now - this.#last < 100 && done !== total)) return;
+    if (label !== this.#label) [this.#label, this.#started, this.#last] = [label, now, 0];
+    if (!stderr.isTTY || now - this.#last < 100) return;
     this.#last = now;
     const seconds = (now - this.#started) / 1000;
-    const rate = done / Math.max(seconds, 0.001);
+    const figures: string[] = [];
     const share = total ? Math.min(1, done / total) : null;
-    const bar =
-      share === null
-        ? ''
-        : `${'█'.repeat(Math.round(share * 20)).padEnd(20, '·')} ${Math.round(share * 100)} % `;
-    const left =
-      share === null || share === 0 ? '' : `, ${Math.ceil((seconds * (1 - share)) / share)} s left`;
-    const columns = stderr.columns ?? 80;
-    const text = `${bar}${Math.round(rate)} ${unit}/s${left}`;
-    const name = [...printable(label)].slice(-Math.max(8, columns - text.length - 3)).join('');
-    stderr.write(`\r\u001b[K${name}  ${text}`);
-    this.#shown = 1;
+    if (share !== null) {
+      const bar = '█'.repeat(Math.round(share * 20)).padEnd(20, '·');
+      figures.push(`${bar} ${String(Math.round(share * 100)).padStart(3)} %`);
+    } else figures.push(`${Math.round(done)} ${unit}`);
+    // The first moments say little about the rate.
+    if (seconds > 0.5) {
+      figures.push(`${Math.round(done / seconds)} ${unit}/s`);
+      if (share) figures.push(`${clock(Math.ceil((seconds * (1 - share)) / share))} left`);
+    }
+    const text = figures.join(', ');
+    const room = Math.max(8, (stderr.columns ?? 80) - text.length - 4);
+    const name = [...printable(label)];
+    const shown = name.length > room ? `…${name.slice(1 - room).join('')}` : name.join('');
+    stderr.write(`\r\u001b[K${shown}  ${text}`);
+    this.#shown = true;
   }
 
   clear(): void {
     if (this.#shown) this.#io.stderr.write('\r\u001b[K');
-    this.#shown = 0;
+    this.#shown = false;
   }
 }

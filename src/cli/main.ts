@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { precisions } from '../engine/models.ts';
 import { OmniError } from '../protocol/errors.ts';
-import { type AssessFlags, assessCommand, formats } from './assess.ts';
+import { type AssessFlags, assessCommand } from './assess.ts';
 import { type ChatFlags, chatCommand } from './chat.ts';
 import { errorText, exit, type Io, serialized } from './io.ts';
 import {
@@ -13,8 +13,37 @@ import {
   type CompileFlags,
   compileCommand,
   listCommand,
+  type TableFlags,
   verifyCommand,
 } from './model.ts';
+import { formats } from './output.ts';
+
+const statuses = `
+Exit status:
+  0    done
+  1    a threshold was missed (--fail-below)
+  2    bad usage
+  3    a file could not be assessed; the others were
+  130  interrupted`;
+
+const assessHelp = `
+Examples:
+  omnivqa assess clip.mp4
+  omnivqa assess shots/ --format csv -o quality.csv
+  omnivqa assess clip.mp4 --fail-below 3.5
+  omnivqa assess -- -odd-name.mp4
+
+The MOS is on the five-grade scale of ITU-T P.800: 5 excellent, 4 good, 3 fair, 2 poor, 1 bad.
+Progress goes to stderr, and only on a terminal. NO_COLOR=1 turns colour off; OMNIVQA_CACHE names the
+directory for compiled models and earlier results, OMNIVQA_FFMPEG the ffmpeg to use.`;
+
+const chatHelp = `
+Examples:
+  omnivqa chat clip.mp4 "What happens at 2 seconds?" --model path/to/checkpoint
+  omnivqa chat clip.mp4 --model path/to/checkpoint < questions.txt`;
+
+/** Codes of errors that are the caller's: what was named is not there. */
+const usageCodes = new Set(['bad_usage', 'model_not_found']);
 
 /** Runs one command line; returns the exit status. Never throws. */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -23,80 +52,94 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .description('Perceptual video quality, assessed on this machine.')
     .version(version(), '-v, --version')
     .exitOverride()
-    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
-    .showHelpAfterError('(omnivqa --help shows what there is)')
-    .addHelpText(
-      'after',
-      '\nExit status: 0 done, 1 a threshold was missed, 2 bad usage, 3 a file could not be assessed, 130 interrupted.',
-    );
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => io.stdout.columns ?? 80,
+      getErrHelpWidth: () => io.stderr.columns ?? 80,
+      outputError: (text, write) => write(text.replace(/^error: /, '')),
+    })
+    .showHelpAfterError('(add --help for what there is)')
+    .addHelpText('after', statuses);
+  /** An action whose result is the exit status. */
   const does =
     <A extends unknown[]>(action: (...args: A) => Promise<number>) =>
     async (...args: A) => {
       status = await action(...args);
     };
-  const withModel = (command: Command) =>
-    command.option('--model <name>', 'nano, or the directory of a checkpoint or compiled model', 'nano');
-  const withRuntime = (command: Command) =>
+  const modelFlag = () =>
+    new Option('--model <name>', 'nano, or the directory of a checkpoint or compiled model').default('nano');
+  const precisionFlag = () =>
+    new Option('--precision <name>', 'how weights are stored; auto: fp32 for small models, int4 for large')
+      .choices([...precisions])
+      .default('auto');
+  const runtimeFlags = (command: Command) =>
     command
       .addOption(
-        new Option('--provider <name>', 'where to run')
+        new Option('--provider <name>', 'where to run; auto: the GPU if its self-test passes, else the CPU')
           .choices(['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'])
           .default('auto'),
       )
-      .addOption(
-        new Option('--precision <name>', 'how weights are stored').choices([...precisions]).default('auto'),
-      )
-      .option('--threads <n>', 'CPU threads, all cores by default', positiveInteger);
+      .addOption(precisionFlag())
+      .option('--threads <n>', 'CPU threads; all cores by default', positiveInteger);
+  const tableFlag = () =>
+    new Option('--format <name>', 'what to print').choices(['text', 'json']).default('text');
 
-  withRuntime(withModel(program.command('assess').description('Assess the quality of videos.')))
-    .argument('<video...>', 'videos, or folders of videos')
+  runtimeFlags(program.command('assess').addOption(modelFlag()))
+    .description('Assess the quality of videos.')
+    .argument('<video...>', 'videos, or folders: the videos in them')
     .addOption(new Option('--format <name>', 'what to print').choices([...formats]).default('text'))
-    .option('-o, --output <file>', 'write to a file instead')
-    .option('--fail-below <mos>', 'exit with status 1 when a MOS is lower', mosValue)
+    .option('-o, --output <file>', 'write there instead of printing')
+    .option('-r, --recursive', 'look into the folders of folders too', false)
+    .option('--fail-below <mos>', 'exit with status 1 when a MOS (1 to 5) is lower', mosValue)
     .option('--no-cache', 'neither use nor keep earlier results')
+    .addHelpText('after', assessHelp)
     .action(does((paths: string[], flags: AssessFlags) => assessCommand(paths, flags, io)));
 
-  withRuntime(withModel(program.command('chat').description('Ask about a video.')))
+  runtimeFlags(program.command('chat').addOption(modelFlag()))
+    .description('Ask about a video.')
     .argument('<video>')
-    .argument('[question]', 'without one, a conversation on the terminal')
+    .argument('[question]', 'without it: a conversation, one question per line')
+    .addHelpText('after', chatHelp)
     .action(
       does((path: string, question: string | undefined, flags: ChatFlags) =>
         chatCommand(path, question, flags, io),
       ),
     );
 
-  const model = program.command('model').description('Manage models.');
+  const model = program.command('model').description('List, compile, verify and measure models.');
   model
     .command('list')
-    .description('The embedded model and the compiled ones.')
-    .action(does(() => listCommand(io)));
+    .description('The embedded model, and the compiled ones in the cache.')
+    .addOption(tableFlag())
+    .action(does((flags: TableFlags) => listCommand(flags, io)));
   model
     .command('compile')
     .description('Compile a checkpoint directory to ONNX.')
     .argument('<model>', 'nano, or a checkpoint directory')
-    .addOption(
-      new Option('--precision <name>', 'how weights are stored').choices([...precisions]).default('auto'),
-    )
+    .addOption(precisionFlag())
     .option('-o, --output <directory>', 'where to; the cache by default')
     .action(does((name: string, flags: CompileFlags) => compileCommand(name, flags, io)));
   model
     .command('verify')
-    .description('Check a checkpoint’s tensors, or every byte of a compiled model.')
+    .description('Check every tensor of a checkpoint, or every byte of a compiled model.')
     .argument('<model>', 'nano, or a directory')
     .action(does((name: string) => verifyCommand(name, io)));
-  withRuntime(model.command('bench').description('Measure what a model costs on this machine.'))
+  runtimeFlags(model.command('bench'))
+    .description('Measure what a model costs on this machine.')
     .argument('[model]', 'nano, or a directory', 'nano')
-    .addOption(new Option('--format <name>', 'what to print').choices(['text', 'json']).default('text'))
+    .addOption(tableFlag())
     .action(does((name: string, flags: BenchFlags) => benchCommand(name, flags, io)));
 
   try {
     await program.parseAsync(argv, { from: 'user' });
     return status;
   } catch (error) {
+    // Commander has printed the help, the version, or what is wrong with the call.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exit.done : exit.usage;
-    if (OmniError.is(error, 'cancelled')) return exit.interrupted;
+    if (io.signal.aborted || OmniError.is(error, 'cancelled')) return exit.interrupted;
     io.stderr.write(errorText(serialized(error)));
-    return OmniError.is(error, 'bad_usage') ? exit.usage : exit.failed;
+    return OmniError.is(error) && usageCodes.has(error.code) ? exit.usage : exit.failed;
   }
 }
 

@@ -1,29 +1,54 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { printable, safeJson } from '../assessment/text.ts';
+import { rateWindow, type Stage } from '../engine/assess.ts';
 import {
-  cachedModels,
   compiledModel,
   compileOptions,
-  loadEngineModel,
+  type EngineModel,
+  listModels,
   modelDirectory,
   type PrecisionRequest,
+  precisionOf,
 } from '../engine/models.ts';
-import { openCheckpoint } from '../model/checkpoint/checkpoint.ts';
+import { type Checkpoint, openCheckpoint } from '../model/checkpoint/checkpoint.ts';
+import { TensorReader } from '../model/checkpoint/safetensors.ts';
 import { loadTokenizer } from '../model/checkpoint/tokenizer.ts';
 import { compileCheckpoint } from '../model/compiler/compile.ts';
 import { openCompiled } from '../model/compiler/manifest.ts';
-import type { ProviderRequest } from '../model/runtime/providers.ts';
+import { OmniError } from '../protocol/errors.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
+import { loadForCommand, type RuntimeFlags } from './load.ts';
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
+export interface TableFlags {
+  readonly format: 'text' | 'json';
+}
+
 /** `omnivqa model list`: the embedded model and what lies compiled in the cache. */
-export async function listCommand(io: Io): Promise<number> {
-  const nano = openCheckpoint(modelDirectory('nano'));
-  const size = nano.files.reduce((sum, file) => sum + statSync(file).size, 0);
-  io.stdout.write(`nano (embedded)  ${nano.config.omnivqa.family}, ${megabytes(size)}\n`);
-  for (const { directory, family, precision, bytes } of await cachedModels()) {
-    io.stdout.write(`${directory}  ${family}, ${precision}, ${megabytes(bytes)}\n`);
+export async function listCommand({ format }: TableFlags, io: Io): Promise<number> {
+  const models = await listModels();
+  if (format === 'json') {
+    io.stdout.write(`${safeJson(models, 2)}\n`);
+    return exit.done;
+  }
+  const rows = models.map(({ name, family, precision, chats, bytes }) => [
+    family,
+    precision ?? 'checkpoint',
+    chats ? 'rates, chats' : 'rates',
+    megabytes(bytes),
+    name,
+  ]);
+  const table = [['FAMILY', 'PRECISION', 'CAN', 'SIZE', 'MODEL'], ...rows].map((row) => row.map(printable));
+  const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
+  for (const row of table) {
+    io.stdout.write(
+      `${row
+        .map((cell, i) => cell.padEnd(widths[i]!))
+        .join('  ')
+        .trimEnd()}\n`,
+    );
   }
   return exit.done;
 }
@@ -34,123 +59,220 @@ export interface CompileFlags {
 }
 
 /** `omnivqa model compile`: into the cache, or into a directory that the user names. */
-export async function compileCommand(name: string, flags: CompileFlags, io: Io): Promise<number> {
+export async function compileCommand(
+  name: string,
+  { precision, output }: CompileFlags,
+  io: Io,
+): Promise<number> {
   const progress = new ProgressLine(io);
   const onProgress = ({ done, total }: { done: number; total: number }) =>
     progress.show('Compiling', done / 1e6, total / 1e6, 'MB');
   const started = performance.now();
   const directory = modelDirectory(name);
-  const compiled =
-    flags.output === undefined
-      ? await compiledModel(name, { precision: flags.precision, signal: io.signal, onCompile: onProgress })
-      : await compileCheckpoint(directory, flags.output, {
-          ...compileOptions(directory, flags.precision),
-          signal: io.signal,
-          onProgress,
-        });
-  progress.clear();
-  const bytes = Object.values(compiled.manifest.files).reduce((sum, { size }) => sum + size, 0);
-  const { decoder, vision } = compiled.manifest.options.precision;
-  io.stdout.write(
-    `${compiled.directory}\n  decoder ${decoder}, vision ${vision}, ${megabytes(bytes)}, ` +
-      `${((performance.now() - started) / 1000).toFixed(1)} s\n`,
-  );
-  return exit.done;
-}
-
-/** `omnivqa model verify`: every hash of a compiled directory, every tensor of a checkpoint. */
-export async function verifyCommand(name: string, io: Io): Promise<number> {
-  const directory = modelDirectory(name);
-  if (existsSync(join(directory, 'manifest.json'))) {
-    const { manifest } = await openCompiled(directory, 'deep');
-    io.stdout.write(
-      `${directory}: compiled, ${Object.keys(manifest.files).length} files, all as they were written.\n`,
-    );
-    return exit.done;
-  }
-  const { tensors, files, config } = openCheckpoint(directory);
-  await loadTokenizer(directory);
-  const parameters = [...tensors.values()].reduce(
-    (sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1),
-    0,
-  );
-  io.stdout.write(
-    `${directory}: checkpoint of family ${config.omnivqa.family}, ${tensors.size} tensors in ${files.length} ` +
-      `file${files.length === 1 ? '' : 's'}, ${(parameters / 1e6).toFixed(2)} M parameters, complete.\n`,
-  );
-  return exit.done;
-}
-
-export interface BenchFlags {
-  readonly provider: ProviderRequest;
-  readonly precision: PrecisionRequest;
-  readonly threads?: number;
-  readonly format: 'text' | 'json';
-}
-
-/**
- * `omnivqa model bench`: what a model costs on this machine, on random pixels and embeddings: the arithmetic does
- * not depend on what is seen.
- */
-export async function benchCommand(name: string, flags: BenchFlags, io: Io): Promise<number> {
-  const model = await loadEngineModel(name, { ...flags, signal: io.signal });
-  const { omni, config } = model;
-  const timed = async (work: () => Promise<unknown>) => {
-    const from = performance.now();
-    await work();
-    return (performance.now() - from) / 1000;
-  };
   try {
-    const [seconds, fps] = [10, 30];
-    const { vision, motion } = config;
-    const keyPixels = new Uint8Array(seconds * vision.views.length * vision.imageSize ** 2 * 3).map(
-      (_, i) => i * 31,
+    const compiled =
+      output === undefined
+        ? await compiledModel(name, { precision, signal: io.signal, onCompile: onProgress })
+        : await compileCheckpoint(directory, vacant(output), {
+            ...compileOptions(directory, precision),
+            signal: io.signal,
+            onProgress,
+          });
+    progress.clear();
+    const bytes = Object.values(compiled.manifest.files).reduce((sum, { size }) => sum + size, 0);
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    io.stdout.write(
+      `${printable(compiled.directory)}\n  ${precisionOf(compiled.manifest)}, ${megabytes(bytes)}, ${seconds} s\n`,
     );
-    const visionSeconds = await timed(() => omni.vision(keyPixels, seconds, { signal: io.signal }));
-    const frames = omni.motionFrames(seconds * fps);
-    const motionPixels = new Uint8Array(frames * (motion?.imageSize ?? 0) ** 2 * 3).map((_, i) => i * 17);
-    const motionSeconds =
-      frames > 0 ? await timed(() => omni.motion(motionPixels, frames, { signal: io.signal })) : 0;
-    const prompt = Math.min(
-      seconds * config.tokensPerFrame + frames + 48,
-      config.tokenizerModelMaxLength,
-      config.maxPositionEmbeddings - 16,
-    );
-    const context = await omni.newContext({ capacity: prompt + 16 });
-    const row = omni.embed([0]);
-    const embeddings = new Float32Array(prompt * config.hiddenSize).map(
-      (_, i) => row[i % row.length]! + Math.sin(i) * 0.01,
-    );
-    const prefillSeconds = await timed(() => context.append(embeddings, prompt, { signal: io.signal }));
-    const decodeSeconds = await timed(async () => {
-      for (let i = 0; i < 16; i += 1) await context.append(row, 1, { signal: io.signal });
-    });
-    context.dispose();
-    const figures = {
-      model: model.id,
-      provider: omni.choice.provider,
-      reason: omni.choice.reason,
-      precision: model.precision,
-      loadSeconds: model.loadSeconds,
-      visionSecondsPerKeyFrame: visionSeconds / seconds,
-      motionSecondsPerFrame: frames > 0 ? motionSeconds / frames : null,
-      promptTokens: prompt,
-      prefillTokensPerSecond: prompt / prefillSeconds,
-      decodeTokensPerSecond: 16 / decodeSeconds,
-      secondsPer10sClip: visionSeconds + motionSeconds + prefillSeconds,
-      peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    };
-    if (flags.format === 'json') io.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
-    else {
-      for (const [key, value] of Object.entries(figures)) {
-        const label = key.replace(/([A-Z]|\d+)/g, ' $1').toLowerCase();
-        io.stdout.write(
-          `${label.padEnd(32)}${typeof value === 'number' ? Number(value.toPrecision(4)) : value}\n`,
-        );
-      }
-    }
     return exit.done;
   } finally {
-    await omni.dispose();
+    progress.clear();
   }
+}
+
+/** Compiling replaces its target as a whole: only what is free, or was compiled before, may be one. */
+function vacant(directory: string): string {
+  const stats = statSync(directory, { throwIfNoEntry: false });
+  const free =
+    !stats ||
+    (stats.isDirectory() &&
+      (readdirSync(directory).length === 0 || existsSync(join(directory, 'manifest.json'))));
+  if (free) return directory;
+  throw new OmniError(
+    'bad_usage',
+    `${directory} is ${stats.isDirectory() ? 'a folder with other things in it' : 'not a folder'}.`,
+    'Name a new or empty folder with -o.',
+    { path: directory },
+  );
+}
+
+/** `omnivqa model verify`: every byte of a compiled directory, every number of a checkpoint. */
+export async function verifyCommand(name: string, io: Io): Promise<number> {
+  const directory = modelDirectory(name);
+  const shown = printable(directory);
+  if (existsSync(join(directory, 'manifest.json'))) {
+    const { manifest } = await openCompiled(directory, 'deep');
+    const files = Object.keys(manifest.files).length;
+    io.stdout.write(
+      `${shown}: compiled, ${precisionOf(manifest)}, ${files} files, all as they were written.\n`,
+    );
+    return exit.done;
+  }
+  const checkpoint = openCheckpoint(directory);
+  await loadTokenizer(directory);
+  const numbers = await verifyNumbers(checkpoint, io);
+  const { tensors, files, config } = checkpoint;
+  io.stdout.write(
+    `${shown}: checkpoint of family ${printable(config.omnivqa.family)}, ${tensors.size} tensors in ` +
+      `${files.length} file${files.length === 1 ? '' : 's'}, ${(numbers / 1e6).toFixed(2)} M parameters, all finite.\n`,
+  );
+  return exit.done;
+}
+
+/** Reads every number of a checkpoint; one that is none would make every score one that is none. */
+async function verifyNumbers({ directory, tensors }: Checkpoint, io: Io): Promise<number> {
+  const progress = new ProgressLine(io);
+  const reader = new TensorReader();
+  const total = [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const piece = new Float32Array(2 ** 20);
+  const findings: string[] = [];
+  let [read, count] = [0, 0];
+  try {
+    for (const tensor of tensors.values()) {
+      const elements = tensor.shape.reduce((product, dim) => product * dim, 1);
+      let broken = 0;
+      for (let from = 0; from < elements; from += piece.length) {
+        const length = Math.min(piece.length, elements - from);
+        reader.read(tensor, from, length, piece);
+        for (let i = 0; i < length; i += 1) if (!Number.isFinite(piece[i])) broken += 1;
+        progress.show(
+          'Reading',
+          (read + (tensor.bytes * (from + length)) / elements) / 1e6,
+          total / 1e6,
+          'MB',
+        );
+        await new Promise(setImmediate);
+        if (io.signal.aborted) {
+          throw new OmniError('cancelled', 'The check was cancelled.', 'Start it again if needed.');
+        }
+      }
+      if (broken > 0) findings.push(`${tensor.name}: ${broken} of ${elements} numbers are not finite`);
+      read += tensor.bytes;
+      count += elements;
+    }
+  } finally {
+    reader.close();
+    progress.clear();
+  }
+  if (findings.length === 0) return count;
+  throw new OmniError(
+    'checkpoint_corrupt',
+    `${directory} holds numbers that are not finite, in ${findings.length} of ${tensors.size} tensors.`,
+    'Download the weights again, or look at the training that wrote them.',
+    { path: directory, findings },
+  );
+}
+
+export type BenchFlags = RuntimeFlags & TableFlags;
+
+/** Length and rate of the clip that a bench pretends to see. */
+const [benchSeconds, benchFps] = [10, 30];
+const decodeSteps = 16;
+
+/**
+ * `omnivqa model bench`: what a model costs on this machine, without decoding: the pixels are made up, because the
+ * arithmetic does not depend on what is seen.
+ */
+export async function benchCommand(name: string, flags: BenchFlags, io: Io): Promise<number> {
+  const progress = new ProgressLine(io);
+  const model = await loadForCommand(name, flags, io, progress);
+  try {
+    const rating = await benchRating(model, io);
+    const text = await benchText(model, io);
+    const figures = {
+      model: model.id,
+      provider: model.omni.choice.provider,
+      reason: model.omni.choice.reason,
+      precision: model.precision,
+      loadSeconds: model.loadSeconds,
+      ...rating,
+      ...text,
+      peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    };
+    if (flags.format === 'json') io.stdout.write(`${safeJson(figures, 2)}\n`);
+    else io.stdout.write(benchTable(figures));
+    return exit.done;
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** Rates one made-up window, as `assess` does. */
+async function benchRating(model: EngineModel, io: Io) {
+  const { vision, motion } = model.config;
+  const frames = benchSeconds * benchFps;
+  const noise = (length: number) => new Uint8Array(length).map((_, i) => (i * 2654435761) >>> 24);
+  const window = {
+    times: Float64Array.from({ length: frames }, (_, i) => i / benchFps),
+    end: benchSeconds,
+    key: {
+      frames: Int32Array.from({ length: benchSeconds }, (_, i) => i * benchFps),
+      pixels: noise(benchSeconds * vision.views.length * vision.imageSize ** 2 * 3),
+    },
+    motion: noise(frames * (motion?.imageSize ?? 0) ** 2 * 3),
+  };
+  const spent: Record<Stage, number> = { decode: 0, vision: 0, motion: 0, language: 0 };
+  await rateWindow(
+    window,
+    model,
+    [undefined],
+    async (stage, work) => {
+      const from = performance.now();
+      const result = await work();
+      spent[stage] += (performance.now() - from) / 1000;
+      return result;
+    },
+    io.signal,
+  );
+  return {
+    secondsPer10sClip: spent.vision + spent.motion + spent.language,
+    visionSecondsPerKeyFrame: spent.vision / benchSeconds,
+    motionSecondsPerFrame: spent.motion / frames,
+    languageSecondsPer10sClip: spent.language,
+  };
+}
+
+/** Reads a prompt as long as that of a clip, and writes a few tokens after it. */
+async function benchText({ omni, config }: EngineModel, io: Io) {
+  const positions = Math.min(config.tokenizerModelMaxLength, config.maxPositionEmbeddings) - decodeSteps;
+  const clip = benchSeconds * config.tokensPerFrame + omni.motionFrames(benchSeconds * benchFps);
+  const promptTokens = Math.min(clip + 48, positions);
+  const row = omni.embed([0]);
+  const prompt = new Float32Array(promptTokens * config.hiddenSize).map(
+    (_, i) => row[i % row.length]! + 0.01 * Math.sin(i),
+  );
+  const context = await omni.newContext({ capacity: promptTokens + decodeSteps });
+  try {
+    const options = { signal: io.signal };
+    const started = performance.now();
+    await context.append(prompt, promptTokens, options);
+    const read = performance.now();
+    for (let i = 0; i < decodeSteps; i += 1) await context.append(row, 1, options);
+    return {
+      promptTokens,
+      prefillTokensPerSecond: (1000 * promptTokens) / (read - started),
+      decodeTokensPerSecond: (1000 * decodeSteps) / (performance.now() - read),
+    };
+  } finally {
+    context.dispose();
+  }
+}
+
+function benchTable(figures: Readonly<Record<string, string | number>>): string {
+  const rows = Object.entries(figures).map(([key, value]): [string, string] => {
+    if (key === 'peakMemoryBytes') return ['peak memory', megabytes(Number(value))];
+    const label = key.replace(/([A-Z]|\d+s)/g, ' $1').toLowerCase();
+    return [label, typeof value === 'number' ? String(Number(value.toPrecision(4))) : printable(value)];
+  });
+  return rows.map(([label, value]) => `${label.padEnd(30)}${value}\n`).join('');
 }

@@ -1,16 +1,16 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { resolve } from 'node:path';
 import { clampScore, meanLevels, mergeSpans, mosOf, pool, type ScoredSpan } from '../assessment/pooling.ts';
 import { type Assessment, schemaId } from '../assessment/record.ts';
 import { type Rating, rateSpans } from '../model/rater.ts';
 import { spanTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
+import { refuseKnownNonVideo } from '../video/formats.ts';
 import { type FrameWindow, readFrames } from '../video/frames.ts';
-import { probeVideo } from '../video/probe.ts';
+import { fingerprint, probeVideo } from '../video/probe.ts';
 import { packetSizes, SignalCollector } from '../video/signals.ts';
 import { framePlan, nothingDecoded, windowTokens } from './clip.ts';
+import { type Content, cancelled, sha256OfFile } from './content.ts';
 import type { EngineModel } from './models.ts';
+import type { ResultCache } from './results.ts';
 
 export interface AssessProgress {
   readonly frames: number;
@@ -21,7 +21,34 @@ export interface AssessProgress {
 export interface AssessOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: AssessProgress) => void;
+  /** The file's content, where it was hashed already; otherwise it is hashed beside the work. */
+  readonly content?: Content | undefined;
 }
+
+/** Stages of the work that the record's `timing` tells apart. */
+export type Stage = 'decode' | 'vision' | 'motion' | 'language';
+
+/** What was answered about a window, and about each of its steps. */
+export interface Answer {
+  readonly rating: Rating;
+  readonly steps: readonly ScoredSpan[];
+}
+
+interface RatedWindow {
+  readonly start: number;
+  readonly end: number;
+  /** One per question. */
+  readonly answers: readonly Answer[];
+}
+
+/** Problems that mean that something of the clip was not seen. */
+const incomplete = new Set([
+  'truncated',
+  'decode_errors',
+  'clip_truncated',
+  'motion_truncated',
+  'stopped_early',
+]);
 
 /**
  * Assesses one clip: one decode, in windows of `window_seconds`; each window is rated as a clip of its own, and each
@@ -30,27 +57,37 @@ export interface AssessOptions {
  * The clip's score is the mean of its windows' scores, and its levels the mean of their levels, weighted by their
  * length: a window is what the model was trained to rate. Pooling statistics are those of the timeline.
  *
- * Cancelling after the first window gives what is finished, with status `cancelled`.
+ * A model that was trained for one branch alone answers the overall question from it, so both have the same figures;
+ * one that knows several is asked about each.
+ *
+ * What is finished when the work is cancelled, or fails after its first window, is kept: the record then has status
+ * `cancelled` or `partial`, the latter with a problem `stopped_early`.
+ *
+ * `timing.decode` is the time in which the work waited for frames; decoding goes on beside the other stages.
  *
  * @throws OmniError those of probing and reading, `file_replaced`, `cancelled`, and those of the model's runtime.
  */
 export async function assessVideo(
   path: string,
   model: EngineModel,
-  options: AssessOptions = {},
+  { signal, onProgress, content }: AssessOptions = {},
 ): Promise<Assessment> {
-  const { signal, onProgress } = options;
   const started = performance.now();
-  const { omni } = model;
+  const { omni, config } = model;
   const { value: info, problems } = await probeVideo(path, signal ? { signal } : {});
-  const hashing = sha256OfFile(path, signal);
-  const sizing = packetSizes(info, signal);
-  // Looked at only after the frames: until then a failure of theirs must not end the process.
-  for (const later of [hashing, sizing]) later.catch(() => undefined);
+  if (content && content.fingerprint !== info.fingerprint) throw replaced(path);
 
-  const plan = framePlan(model);
-  const spent = { decode: 0, vision: 0, motion: 0, language: 0 };
-  const clocked = async <T>(stage: keyof typeof spent, work: () => Promise<T>): Promise<T> => {
+  // What does not need the frames runs beside them, and ends with them whatever becomes of them.
+  const beside = new AbortController();
+  const abort = () => beside.abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  const hashing = content ? Promise.resolve(content.sha256) : sha256OfFile(path, beside.signal);
+  const sizing = packetSizes(info, beside.signal).catch(() => []);
+  // Looked at only after the frames: until then a failure must not end the process.
+  hashing.catch(() => undefined);
+
+  const spent: Record<Stage, number> = { decode: 0, vision: 0, motion: 0, language: 0 };
+  const clocked = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
     const from = performance.now();
     try {
       return await work();
@@ -59,55 +96,69 @@ export async function assessVideo(
     }
   };
 
-  const signals = new SignalCollector();
-  const timeline: ScoredSpan[] = [];
-  const windows: { readonly rating: Rating; readonly span: readonly [number, number] }[] = [];
+  const { branches } = config.omnivqa;
+  const questions = branches.length > 1 ? [undefined, ...branches] : [undefined];
+  const windows: RatedWindow[] = [];
   const found = [...problems];
-  let cancelled = false;
+  const signals = new SignalCollector();
+  const plan = framePlan(model);
   const frames = readFrames(info, plan, {
     ...(signal ? { signal } : {}),
     onProgress: (done) => onProgress?.({ frames: done, total: info.frames }),
   });
+  let { vfr } = info;
+  let stopped: OmniError | undefined;
   try {
     for (;;) {
       const next = await clocked('decode', () => frames.next());
+      // Ctrl+C reaches ffmpeg too: what then looks like the end of the clip is none.
+      if (signal?.aborted) throw cancelled();
       if (next.done) {
         found.push(...next.value.problems);
+        vfr ||= next.value.vfr;
         break;
       }
       const window = next.value;
+      const [start, end] = [window.times[0]!, window.end];
+      const answers = await rateWindow(window, model, questions, clocked, signal);
       signals.add(window, plan.motionSize);
-      const { rating, steps } = await rateWindow(window, model, clocked, signal);
-      windows.push({ rating, span: [window.times[0]!, window.end] });
-      timeline.push(...steps);
-      for (const problem of rating.problems)
-        found.push({ ...problem, start: window.times[0]!, end: window.end });
+      windows.push({ start, end, answers });
+      const limit = config.motion?.maxPositions ?? Number.POSITIVE_INFINITY;
+      if (window.times.length > limit) {
+        const message = `The motion branch takes ${limit} frames of a window; this one has ${window.times.length}.`;
+        found.push({ code: 'motion_truncated', message, start, end });
+      }
+      for (const problem of answers[0]!.rating.problems) found.push({ ...problem, start, end });
     }
+    if (windows.length === 0) throw nothingDecoded(path);
+    await hashing;
+    // The hash may have taken longer than the frames, which were watched on their own.
+    if ((await fingerprint(path).catch(() => null)) !== info.fingerprint) throw replaced(path);
   } catch (error) {
-    if (!OmniError.is(error, 'cancelled') || windows.length === 0) throw error;
-    cancelled = true;
+    beside.abort();
+    const kept = windows.length > 0 && OmniError.is(error) && error.code !== 'file_replaced';
+    if (!kept) throw error;
+    stopped = error;
+    if (error.code !== 'cancelled') {
+      const message = `${error.message} (${error.code}) The windows before it are kept.`;
+      found.push({ code: 'stopped_early', message, start: windows.at(-1)!.end });
+    }
   } finally {
+    signal?.removeEventListener('abort', abort);
     await frames.return(undefined as never);
   }
-  if (windows.length === 0) throw nothingDecoded(path);
 
-  const coverage = mergeSpans(
-    windows.map(({ span }) => span),
-    1 / info.fps,
-  );
-  const weighted = windows.map(({ rating, span: [start, end] }) => ({
-    levels: rating.levels,
-    weight: Math.max(end - start, 1e-6),
-    score: rating.score * 100,
-  }));
-  const length = weighted.reduce((sum, { weight }) => sum + weight, 0);
-  const score = clampScore(weighted.reduce((sum, { score, weight }) => sum + score * weight, 0) / length);
-  const incomplete = found.some(({ code }) => code === 'truncated' || code === 'decode_errors');
+  const { timeline, ...overall } = verdict(windows, 0);
+  const branch = (name: string) => {
+    if (!branches.includes(name)) return null;
+    const { timeline: _, ...figures } = verdict(windows, Math.max(0, questions.indexOf(name)));
+    return figures;
+  };
   return {
     schema: schemaId,
     video: {
       path,
-      sha256: cancelled ? await hashing.catch(() => null) : await hashing,
+      sha256: await hashing.catch(() => null),
       container: info.container,
       codec: info.codec,
       profile: info.profile,
@@ -115,7 +166,7 @@ export async function assessVideo(
       width: info.width,
       height: info.height,
       fps: info.fps,
-      vfr: info.vfr,
+      vfr,
       frames: signals.frames,
       duration: info.duration,
       bitrate: info.bitrate,
@@ -130,57 +181,89 @@ export async function assessVideo(
       provider: omni.choice.provider,
       compiler: model.compiler,
     },
-    status: cancelled ? 'cancelled' : incomplete ? 'partial' : 'complete',
-    coverage,
-    mos: mosOf(score),
-    score,
-    levels: meanLevels(weighted),
-    branches: { technical: null, aesthetic: null },
-    pooling: pool(timeline),
+    status:
+      stopped?.code === 'cancelled'
+        ? 'cancelled'
+        : found.some(({ code }) => incomplete.has(code))
+          ? 'partial'
+          : 'complete',
+    coverage: mergeSpans(
+      windows.map(({ start, end }) => [start, end]),
+      1 / info.fps,
+    ),
+    ...overall,
+    branches: { technical: branch('technical'), aesthetic: branch('aesthetic') },
     timeline,
     distortions: null,
-    signals: signals.finish(await sizing.catch(() => [])),
-    problems: dedupe(found),
+    signals: signals.finish(await sizing),
+    problems: joined(found),
     timing: { wall: (performance.now() - started) / 1000, ...spent },
   };
 }
 
-async function rateWindow(
-  window: FrameWindow,
+/**
+ * Asks every question about a window and about its steps.
+ *
+ * @param questions Branches; undefined asks for the overall quality.
+ */
+export async function rateWindow(
+  window: Pick<FrameWindow, 'times' | 'end' | 'key' | 'motion'>,
   model: EngineModel,
-  clocked: <T>(stage: 'vision' | 'motion' | 'language', work: () => Promise<T>) => Promise<T>,
+  questions: readonly (string | undefined)[],
+  clocked: <T>(stage: Stage, work: () => Promise<T>) => Promise<T>,
   signal: AbortSignal | undefined,
-): Promise<{ rating: Rating; steps: ScoredSpan[] }> {
+): Promise<Answer[]> {
   const { omni, config } = model;
   const run = signal ? { signal } : {};
   const clip = await windowTokens(window, model, run, clocked);
-  const { keyFrames } = clip;
-  const end = window.end;
   const { stepSeconds, windowSeconds } = config.omnivqa;
-  return clocked('language', async () => {
-    if (stepSeconds >= windowSeconds || keyFrames <= stepSeconds) {
-      const [rating] = (await rateSpans(omni, [clip], run)) as [Rating];
-      return { rating, steps: [{ start: window.times[0]!, end, score: rating.score * 100 }] };
-    }
-    // Key frames are one per second: a step is that many of them and the motion frames up to the next.
-    const first = Array.from({ length: Math.ceil(keyFrames / stepSeconds) }, (_, i) => i * stepSeconds);
-    const at = (keyFrame: number) => window.key.frames[keyFrame] ?? window.times.length;
-    const spans = first.map((from) => {
-      const to = Math.min(from + stepSeconds, keyFrames);
-      return spanTokens(clip, [from, to], [at(from), at(to)]);
-    });
-    const [rating, ...parts] = (await rateSpans(omni, [clip, ...spans], run)) as Rating[];
-    const steps = first.map((from, i) => ({
-      start: window.times[at(from)]!,
-      end: window.times[at(from + stepSeconds)] ?? end,
-      score: parts[i]!.score * 100,
-    }));
-    return { rating: rating!, steps };
+  const { keyFrames } = clip;
+  const whole = stepSeconds >= windowSeconds || keyFrames <= stepSeconds;
+  // Key frames are one per second: a step is that many of them, and the motion frames up to the next.
+  const first = whole
+    ? []
+    : Array.from({ length: Math.ceil(keyFrames / stepSeconds) }, (_, i) => i * stepSeconds);
+  const at = (keyFrame: number) => window.key.frames[keyFrame] ?? window.times.length;
+  const steps = first.map((from) => {
+    const to = Math.min(from + stepSeconds, keyFrames);
+    return spanTokens(clip, [from, to], [at(from), at(to)]);
   });
+  const answers: Answer[] = [];
+  for (const branch of questions) {
+    const asked = { ...run, ...(branch === undefined ? {} : { branch }) };
+    // The model knows every branch that it is asked about, so none of its answers is null.
+    const [rating, ...parts] = (await clocked('language', () =>
+      rateSpans(omni, [clip, ...steps], asked),
+    )) as Rating[];
+    answers.push({
+      rating: rating!,
+      steps: whole
+        ? [{ start: window.times[0]!, end: window.end, score: clampScore(rating!.score * 100) }]
+        : first.map((from, i) => ({
+            start: window.times[at(from)]!,
+            end: window.times[at(from + stepSeconds)] ?? window.end,
+            score: clampScore(parts[i]!.score * 100),
+          })),
+    });
+  }
+  return answers;
+}
+
+/** What the answers to one question come to. */
+function verdict(windows: readonly RatedWindow[], question: number) {
+  const parts = windows.map(({ start, end, answers }) => {
+    const { rating, steps } = answers[question]!;
+    // A window of a single frame may have no length; it still counts.
+    return { ...rating, steps, weight: Math.max(end - start, 1e-6) };
+  });
+  const length = parts.reduce((sum, { weight }) => sum + weight, 0);
+  const score = clampScore(parts.reduce((sum, { score, weight }) => sum + 100 * score * weight, 0) / length);
+  const timeline = parts.flatMap(({ steps }) => steps);
+  return { mos: mosOf(score), score, levels: meanLevels(parts), pooling: pool(timeline), timeline };
 }
 
 /** Windows repeat what is true of the whole clip: one entry per code, over the whole time it was seen. */
-function dedupe(problems: readonly Problem[]): Problem[] {
+function joined(problems: readonly Problem[]): Problem[] {
   const byCode = new Map<string, Problem>();
   for (const problem of problems) {
     const known = byCode.get(problem.code);
@@ -192,10 +275,32 @@ function dedupe(problems: readonly Problem[]): Problem[] {
   return [...byCode.values()];
 }
 
-/** SHA-256 of a file, read in pieces. */
-export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  const stream = createReadStream(resolve(path), { highWaterMark: 2 ** 20, ...(signal ? { signal } : {}) });
-  for await (const chunk of stream) hash.update(chunk as Buffer);
-  return hash.digest('hex');
+const replaced = (path: string) =>
+  new OmniError(
+    'file_replaced',
+    `${path} was changed or removed while it was assessed.`,
+    'Assess it again when nothing writes to it any more.',
+    { path },
+  );
+
+/**
+ * As {@link assessVideo}, but a clip whose content was assessed before, with the same model, is not assessed again.
+ *
+ * @returns `kept`: whether the record is an earlier one.
+ * @throws OmniError as {@link assessVideo}.
+ */
+export async function assessCached(
+  path: string,
+  model: EngineModel,
+  cache: ResultCache,
+  options: Omit<AssessOptions, 'content'> = {},
+): Promise<{ record: Assessment; kept: boolean }> {
+  await refuseKnownNonVideo(path);
+  const before = await fingerprint(path);
+  const content = { fingerprint: before, sha256: await sha256OfFile(path, options.signal) };
+  const known = await cache.get(path, content.sha256, model);
+  if (known) return { record: known, kept: true };
+  const record = await assessVideo(path, model, { ...options, content });
+  await cache.put(record, model);
+  return { record, kept: false };
 }

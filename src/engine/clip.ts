@@ -1,20 +1,37 @@
 import type { ClipTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { type FramePlan, type FrameWindow, readFrames } from '../video/frames.ts';
-import { probeVideo } from '../video/probe.ts';
+import { probeVideo, type VideoInfo } from '../video/probe.ts';
 import type { AssessOptions } from './assess.ts';
+import { cancelled } from './content.ts';
 import type { EngineModel } from './models.ts';
 
 /** Side of the motion frames where a model has no motion branch: the measured signals need some. */
 const signalSize = 48;
 
 /** What a model asks the frame reader for. */
-export function framePlan({ config }: EngineModel): FramePlan {
+export function framePlan({ config }: EngineModel, windowSeconds = config.omnivqa.windowSeconds): FramePlan {
   return {
     views: config.vision.views.map((view) => ({ ...view, size: config.vision.imageSize })),
     motionSize: config.motion?.imageSize ?? signalSize,
-    windowSeconds: config.omnivqa.windowSeconds,
+    windowSeconds,
   };
+}
+
+/** How many seconds of a clip a conversation can be about: what the context holds, and the clip has. */
+function chatSeconds({ config }: EngineModel, { fps, duration }: VideoInfo): number {
+  const positions = Math.min(config.tokenizerModelMaxLength, config.maxPositionEmbeddings);
+  const perSecond = config.tokensPerFrame + (config.motion ? fps : 0);
+  return Math.max(
+    1,
+    Math.ceil(
+      Math.min(
+        positions / perSecond,
+        config.motion ? config.motion.maxPositions / fps : Number.POSITIVE_INFINITY,
+        duration ?? Number.POSITIVE_INFINITY,
+      ),
+    ),
+  );
 }
 
 export function nothingDecoded(path: string): OmniError {
@@ -31,7 +48,7 @@ export type Clocked = <T>(stage: 'vision' | 'motion', work: () => Promise<T>) =>
 
 /** What the vision and motion branches make of a window, which is a clip of its own to the model. */
 export async function windowTokens(
-  window: FrameWindow,
+  window: Pick<FrameWindow, 'times' | 'key' | 'motion'>,
   { omni, config }: EngineModel,
   run: { readonly signal?: AbortSignal } = {},
   clocked: Clocked = (_, work) => work(),
@@ -47,7 +64,7 @@ export async function windowTokens(
 }
 
 /**
- * The tokens of a clip's first window, for a conversation about it.
+ * The tokens of a clip, or of as much of its beginning as the model can take, for a conversation about it.
  *
  * @returns `span`: the seconds that were read; a longer clip has a problem `only_beginning`.
  * @throws OmniError those of probing, reading and running the model.
@@ -59,12 +76,15 @@ export async function clipTokens(
 ): Promise<{ clip: ClipTokens; problems: Problem[]; span: number }> {
   const run = signal ? { signal } : {};
   const { value: info, problems } = await probeVideo(path, run);
-  const frames = readFrames(info, framePlan(model), {
+  const seconds = chatSeconds(model, info);
+  const total = Math.round(Math.min(seconds, info.duration ?? seconds) * info.fps);
+  const frames = readFrames(info, framePlan(model, seconds), {
     ...run,
-    onProgress: (done) => onProgress?.({ frames: done, total: info.frames }),
+    onProgress: (done) => onProgress?.({ frames: done, total }),
   });
   try {
     const first = await frames.next();
+    if (signal?.aborted) throw cancelled();
     if (first.done) throw nothingDecoded(path);
     const window = first.value;
     const clip = await windowTokens(window, model, run);

@@ -1,19 +1,26 @@
+import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { openCheckpoint } from '../model/checkpoint/checkpoint.ts';
 import type { ModelConfig } from '../model/checkpoint/config.ts';
-import { type CompileProgress, compileCached } from '../model/compiler/compile.ts';
-import { type CompiledModel, type CompileOptions, openCompiled } from '../model/compiler/manifest.ts';
+import { type CompileProgress, compileCached, compileCheckpoint } from '../model/compiler/compile.ts';
+import {
+  type CompiledModel,
+  type CompileOptions,
+  type Manifest,
+  openCompiled,
+} from '../model/compiler/manifest.ts';
 import { loadModel, type OmniModel } from '../model/runtime/model.ts';
 import type { ProviderRequest } from '../model/runtime/providers.ts';
-import { OmniError } from '../protocol/errors.ts';
+import { OmniError, type Problem } from '../protocol/errors.ts';
 import { cacheDirectory, nanoDirectory } from './paths.ts';
 
 /** A model that is loaded, with what a record says of it. */
 export interface EngineModel {
   readonly id: string;
-  /** First half of the SHA-256 that names config, tokenizer and weights. */
+  /** Names config, tokenizer and compiled weights by their content: the same on every machine. */
   readonly revision: string;
   readonly precision: string;
   readonly compiler: string;
@@ -21,6 +28,8 @@ export interface EngineModel {
   readonly omni: OmniModel;
   /** Seconds it took to open the graphs, without compiling. */
   readonly loadSeconds: number;
+  /** Frees the model, and what was compiled for this run alone. */
+  dispose(): Promise<void>;
 }
 
 /** `auto` keeps small models in float32 and takes large ones to int4. */
@@ -33,6 +42,8 @@ export interface LoadCall {
   readonly threads?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onCompile?: (progress: CompileProgress) => void;
+  /** Told of what went wrong without stopping anything. */
+  readonly onProblem?: (problem: Problem) => void;
 }
 
 /** Checkpoints up to this size, bytes, stay in float32: quantising them would save nothing that matters. */
@@ -54,67 +65,164 @@ export function modelDirectory(name: string): string {
   );
 }
 
+const checkpointBytes = (directory: string) =>
+  openCheckpoint(directory).files.reduce((sum, file) => sum + statSync(file).size, 0);
+
 /** What a checkpoint is compiled to. */
 export function compileOptions(directory: string, request: PrecisionRequest = 'auto'): CompileOptions {
-  const size = openCheckpoint(directory).files.reduce((sum, file) => sum + statSync(file).size, 0);
-  const decoder = request !== 'auto' ? request : size <= smallCheckpoint ? 'fp32' : 'int4';
+  const small = checkpointBytes(directory) <= smallCheckpoint;
+  const decoder = request !== 'auto' ? request : small ? 'fp32' : 'int4';
   return { precision: { decoder, vision: decoder === 'int4' ? 'int8' : decoder }, accuracyLevel: 4 };
 }
 
-/** The compiled form of a model: a compiled directory as it is, a checkpoint from the cache or compiled now. */
+/**
+ * The compiled form of a model: a compiled directory as it is, a checkpoint from the cache or compiled now.
+ *
+ * @throws OmniError `model_not_found`, `compiled_invalid`, and those of compiling.
+ */
 export async function compiledModel(name: string, call: LoadCall = {}): Promise<CompiledModel> {
   const directory = modelDirectory(name);
   if (existsSync(join(directory, 'manifest.json'))) return openCompiled(directory);
-  return compileCached(directory, join(cacheDirectory(), 'models'), {
-    ...compileOptions(directory, call.precision),
-    signal: call.signal,
-    ...(call.onCompile ? { onProgress: call.onCompile } : {}),
-  });
+  return compileCached(directory, join(cacheDirectory(), 'models'), compileCall(directory, call));
+}
+
+const compileCall = (directory: string, { precision, signal, onCompile }: LoadCall) => ({
+  ...compileOptions(directory, precision),
+  signal,
+  ...(onCompile ? { onProgress: onCompile } : {}),
+});
+
+/**
+ * As {@link compiledModel}; where the cache can not be written, a small checkpoint is compiled for this run alone.
+ *
+ * @returns `temporary`: the directory to remove after the run.
+ */
+async function compiledForRun(
+  name: string,
+  call: LoadCall,
+): Promise<{ compiled: CompiledModel; temporary?: string }> {
+  try {
+    return { compiled: await compiledModel(name, call) };
+  } catch (error) {
+    // A system call that has no code of its own here is one on the cache too: everything else was only read.
+    const uncached =
+      OmniError.is(error, 'not_writable') || OmniError.is(error, 'disk_full') || isSystemError(error);
+    const directory = modelDirectory(name);
+    if (!uncached || checkpointBytes(directory) > smallCheckpoint) throw error;
+    call.onProblem?.({
+      code: 'cache_not_written',
+      message: `The compiled model can not be kept for next time: ${(error as Error).message}`,
+    });
+    const temporary = await mkdtemp(join(tmpdir(), 'omnivqa-model-'));
+    try {
+      const target = join(temporary, 'compiled');
+      return {
+        compiled: await compileCheckpoint(directory, target, compileCall(directory, call)),
+        temporary,
+      };
+    } catch (failure) {
+      await rm(temporary, { recursive: true, force: true });
+      throw failure;
+    }
+  }
+}
+
+const isSystemError = (error: unknown): boolean =>
+  error instanceof Error && 'syscall' in error && typeof error.syscall === 'string';
+
+/** What a model's config says, without compiling or loading it. */
+export async function modelConfig(name: string): Promise<ModelConfig> {
+  const directory = modelDirectory(name);
+  if (!existsSync(join(directory, 'manifest.json'))) return openCheckpoint(directory).config;
+  return (await openCompiled(directory)).config;
 }
 
 /** Compiles where needed, and loads. */
 export async function loadEngineModel(name: string, call: LoadCall = {}): Promise<EngineModel> {
-  const compiled = await compiledModel(name, call);
+  const { compiled, temporary } = await compiledForRun(name, call);
+  const clean = async () => {
+    if (temporary) await rm(temporary, { recursive: true, force: true });
+  };
   const started = performance.now();
-  const omni = await loadModel(compiled, {
-    provider: call.provider ?? 'auto',
-    ...(call.threads === undefined ? {} : { threads: call.threads }),
-  });
+  let omni: OmniModel;
+  try {
+    omni = await loadModel(compiled, {
+      provider: call.provider ?? 'auto',
+      ...(call.threads === undefined ? {} : { threads: call.threads }),
+    });
+  } catch (error) {
+    await clean();
+    throw error;
+  }
   const { manifest, config } = compiled;
-  const { decoder, vision } = manifest.options.precision;
   return {
     id: name === 'nano' ? 'omnivqa-nano' : basename(resolve(name)),
-    revision: manifest.source.slice(0, 32),
-    precision: decoder === vision ? decoder : `${decoder}, vision ${vision}`,
+    revision: revisionOf(compiled),
+    precision: precisionOf(manifest),
     compiler: String(manifest.compiler),
     config,
     omni,
     loadSeconds: (performance.now() - started) / 1000,
+    dispose: async () => {
+      await omni.dispose();
+      await clean();
+    },
   };
+}
+
+/** The decoder's precision, and the vision tower's where it is another. */
+export function precisionOf({ options }: Manifest): string {
+  const { decoder, vision } = options.precision;
+  return decoder === vision ? decoder : `${decoder}, vision ${vision}`;
+}
+
+/** First half of the SHA-256 over the SHA-256s of all compiled files. */
+export function revisionOf({ manifest }: CompiledModel): string {
+  const hash = createHash('sha256');
+  for (const name of Object.keys(manifest.files).sort())
+    hash.update(`${name} ${manifest.files[name]!.sha256}\n`);
+  return hash.digest('hex').slice(0, 32);
 }
 
 /** One line of `omnivqa model list`. */
 export interface ListedModel {
-  readonly directory: string;
+  /** What `--model` takes: `nano`, or a compiled directory. */
+  readonly name: string;
   readonly family: string;
-  readonly precision: string;
+  /** null for a checkpoint that is not compiled yet. */
+  readonly precision: string | null;
+  readonly chats: boolean;
   readonly bytes: number;
 }
 
-/** The compiled models in the cache; those of another compiler version, or damaged, are left out. */
-export async function cachedModels(): Promise<ListedModel[]> {
-  const root = join(cacheDirectory(), 'models');
-  const names = existsSync(root) ? await readdir(root) : [];
+/** The embedded model and the compiled ones in the cache; those of another compiler version, or damaged, are left out. */
+export async function listModels(): Promise<ListedModel[]> {
   const listed: ListedModel[] = [];
-  for (const name of names.sort()) {
+  try {
+    const { config, directory } = openCheckpoint(modelDirectory('nano'));
+    const { family, chat } = config.omnivqa;
+    listed.push({
+      name: 'nano',
+      family,
+      precision: null,
+      chats: chat !== null,
+      bytes: checkpointBytes(directory),
+    });
+  } catch (error) {
+    // An installation without the embedded model still lists what was compiled.
+    if (!OmniError.is(error, 'model_not_found')) throw error;
+  }
+  const root = join(cacheDirectory(), 'models');
+  for (const name of (await readdir(root).catch(() => [])).sort()) {
     const compiled = await openCompiled(join(root, name)).catch(() => undefined);
     if (!compiled) continue;
-    const { files, options } = compiled.manifest;
+    const { manifest, config } = compiled;
     listed.push({
-      directory: compiled.directory,
-      family: compiled.config.omnivqa.family,
-      precision: options.precision.decoder,
-      bytes: Object.values(files).reduce((sum, { size }) => sum + size, 0),
+      name: compiled.directory,
+      family: config.omnivqa.family,
+      precision: precisionOf(manifest),
+      chats: config.omnivqa.chat !== null,
+      bytes: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
     });
   }
   return listed;

@@ -29,7 +29,9 @@ export class ResultCache {
       return undefined;
     }
     const { value } = parseAssessment(parseJson(text));
-    if (value) return { ...value, video: { ...value.video, path } };
+    if (value?.status === 'complete' && value.video.sha256 === sha256) {
+      return { ...value, video: { ...value.video, path } };
+    }
     const aside = `${file}.corrupt-${randomBytes(4).toString('hex')}`;
     await rename(file, aside).catch(() => undefined);
     this.problems.push({
