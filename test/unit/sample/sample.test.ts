@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { locateFfmpeg } from '../../../src/video/ffmpeg.ts';
 
 interface Box {
   readonly x: number;
@@ -37,8 +38,9 @@ const frameBytes = width * height;
 let frames: Uint8Array[];
 
 beforeAll(async () => {
+  const { ffmpeg } = await locateFfmpeg();
   const { stdout } = await promisify(execFile)(
-    'ffmpeg',
+    ffmpeg,
     ['-v', 'error', '-nostdin', '-i', `file:${media}sample.mp4`, '-vf', `fps=${perSecond}:round=down`].concat(
       ['-pix_fmt', 'gray', '-f', 'rawvideo', 'pipe:1'],
     ),

@@ -1,0 +1,94 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { locateFfmpeg } from '../src/video/ffmpeg.ts';
+import type { Figure, Section } from './support.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    work: { type: 'string', default: join(root, 'bench', '.work') },
+    step: { type: 'string', multiple: true },
+    scale: { type: 'string', default: 'full' },
+  },
+});
+
+/** The benches by name. `full` needs 25 GB of disk and is run only when named. */
+const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
+  assess: async () => (await import('./assess.ts')).benchAssess(root, values.work),
+  full: async () =>
+    (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale === 'tiny'),
+  timeline: async () => [
+    {
+      title: 'timeline: the view in Chromium',
+      text: 'First paint of a stored record, and panning and zooming through two hours of 100,000 points.',
+      figures: await (await import('./timeline.ts')).benchTimeline(),
+    },
+  ],
+};
+
+const names = positionals.length > 0 ? positionals : Object.keys(benches).filter((name) => name !== 'full');
+for (const name of names) {
+  const bench = benches[name];
+  if (!bench) throw new Error(`There is no bench ${name}. There are: ${Object.keys(benches).join(', ')}.`);
+  for (const section of await bench()) {
+    process.stdout.write(`\n${section.title}\n`);
+    for (const figure of section.figures) process.stdout.write(`  ${line(figure)}\n`);
+    if (values.scale === 'full') await keep(name, section);
+  }
+}
+
+function line({ name, value, unit, note }: Figure): string {
+  return `${name}: ${rounded(value)} ${unit}${note ? ` (${note})` : ''}`;
+}
+
+function rounded(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** Puts a section into RESULTS.md in the place of its older self, or at the end. */
+async function keep(bench: string, { title, text, figures }: Section): Promise<void> {
+  const path = join(root, 'bench', 'RESULTS.md');
+  let all = '# Measurements\n\nWritten by `npm run bench`; every section says where, when and how.\n';
+  try {
+    all = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const command = ['npm run bench --', bench, ...(values.step ?? []).map((step) => `--step ${step}`)].join(
+    ' ',
+  );
+  const section = [
+    `## ${title}`,
+    '',
+    text,
+    '',
+    '| | | |',
+    '|---|---:|---|',
+    ...figures.map(
+      ({ name, value, unit, note }) => `| ${name} | ${rounded(value)} ${unit} | ${note ?? ''} |`,
+    ),
+    '',
+    `${new Date().toISOString().slice(0, 10)}, \`${command}\`, ${await machine()}.`,
+    '',
+  ].join('\n');
+  const start = all.indexOf(`## ${title}\n`);
+  if (start < 0) all = `${all.trimEnd()}\n\n${section}`;
+  else {
+    const next = all.indexOf('\n## ', start);
+    all = all.slice(0, start) + section + (next < 0 ? '' : all.slice(next));
+  }
+  writeFileSync(path, all);
+}
+
+async function machine(): Promise<string> {
+  const [cpu] = cpus();
+  const ffmpeg = await locateFfmpeg();
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return `${cpus().length} cores of ${cpu?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${process.arch}, Node ${process.versions.node}, ffmpeg ${ffmpeg.version}, onnxruntime ${version}`;
+}
