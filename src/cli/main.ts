@@ -59,7 +59,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       getErrHelpWidth: () => io.stderr.columns ?? 80,
       outputError: (text, write) => write(text.replace(/^error: /, '')),
     })
-    .showHelpAfterError('(add --help for what there is)')
+    .showHelpAfterError('(add --help for what there is; a name that begins with a dash goes after --)')
     .addHelpText('after', statuses);
   /** An action whose result is the exit status. */
   const does =

@@ -51,7 +51,7 @@ const incomplete = new Set([
 ]);
 
 /**
- * Assesses one clip: one decode, in windows of `window_seconds`; each window is rated as a clip of its own, and each
+ * Assesses one clip: one decode, in windows of `window_seconds` (see {@link framePlan}); each window is rated as a clip of its own, and each
  * `step_seconds` of it for the timeline where the model's steps are shorter than its windows.
  *
  * The clip's score is the mean of its windows' scores, and its levels the mean of their levels, weighted by their
@@ -101,7 +101,7 @@ export async function assessVideo(
   const windows: RatedWindow[] = [];
   const found = [...problems];
   const signals = new SignalCollector();
-  const plan = framePlan(model);
+  const plan = framePlan(model, info);
   const frames = readFrames(info, plan, {
     ...(signal ? { signal } : {}),
     onProgress: (done) => onProgress?.({ frames: done, total: info.frames }),

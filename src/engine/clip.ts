@@ -1,6 +1,6 @@
 import type { ClipTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
-import { type FramePlan, type FrameWindow, readFrames } from '../video/frames.ts';
+import { type FramePlan, type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';
 import { probeVideo, type VideoInfo } from '../video/probe.ts';
 import type { AssessOptions } from './assess.ts';
 import { cancelled } from './content.ts';
@@ -9,29 +9,30 @@ import type { EngineModel } from './models.ts';
 /** Side of the motion frames where a model has no motion branch: the measured signals need some. */
 const signalSize = 48;
 
-/** What a model asks the frame reader for. */
-export function framePlan({ config }: EngineModel, windowSeconds = config.omnivqa.windowSeconds): FramePlan {
+/**
+ * What a model asks the frame reader for.
+ *
+ * @param seconds Length of a window; a shorter one is taken where the motion branch has no positions for as many
+ *   frames (SlowFast's pathway here: 2,000, which is 10 s at up to 200 fps).
+ */
+export function framePlan(
+  { config }: EngineModel,
+  { fps }: VideoInfo,
+  seconds = config.omnivqa.windowSeconds,
+): FramePlan {
+  const most = config.motion ? Math.floor(config.motion.maxPositions / keyInterval(fps)) : seconds;
   return {
     views: config.vision.views.map((view) => ({ ...view, size: config.vision.imageSize })),
     motionSize: config.motion?.imageSize ?? signalSize,
-    windowSeconds,
+    windowSeconds: Math.max(1, Math.min(seconds, most)),
   };
 }
 
 /** How many seconds of a clip a conversation can be about: what the context holds, and the clip has. */
 function chatSeconds({ config }: EngineModel, { fps, duration }: VideoInfo): number {
   const positions = Math.min(config.tokenizerModelMaxLength, config.maxPositionEmbeddings);
-  const perSecond = config.tokensPerFrame + (config.motion ? fps : 0);
-  return Math.max(
-    1,
-    Math.ceil(
-      Math.min(
-        positions / perSecond,
-        config.motion ? config.motion.maxPositions / fps : Number.POSITIVE_INFINITY,
-        duration ?? Number.POSITIVE_INFINITY,
-      ),
-    ),
-  );
+  const held = positions / (config.tokensPerFrame + (config.motion ? fps : 0));
+  return Math.max(1, Math.ceil(Math.min(held, duration ?? held)));
 }
 
 export function nothingDecoded(path: string): OmniError {
@@ -76,9 +77,9 @@ export async function clipTokens(
 ): Promise<{ clip: ClipTokens; problems: Problem[]; span: number }> {
   const run = signal ? { signal } : {};
   const { value: info, problems } = await probeVideo(path, run);
-  const seconds = chatSeconds(model, info);
-  const total = Math.round(Math.min(seconds, info.duration ?? seconds) * info.fps);
-  const frames = readFrames(info, framePlan(model, seconds), {
+  const plan = framePlan(model, info, chatSeconds(model, info));
+  const total = Math.round(Math.min(plan.windowSeconds, info.duration ?? plan.windowSeconds) * info.fps);
+  const frames = readFrames(info, plan, {
     ...run,
     onProgress: (done) => onProgress?.({ frames: done, total }),
   });
