@@ -37,14 +37,15 @@ const headerLimit = 100_000_000;
 /** What Git LFS leaves in place of a file (git-lfs specification, the first line of a pointer). */
 const lfsPointer = 'version https://git-lfs.github.com/spec/v1';
 
-function openWeights(path: string): number {
+/** Runs an operation on a weight file; what the system says against it becomes `file_unreadable`. */
+function readable<T>(path: string, operation: () => T): T {
   try {
-    return openSync(path, 'r');
+    return operation();
   } catch (error) {
     throw new OmniError(
       'file_unreadable',
-      `${path} can not be opened (${(error as NodeJS.ErrnoException).code}).`,
-      'Check that the file is there and that you may read it.',
+      `${path} can not be read (${(error as NodeJS.ErrnoException).code}).`,
+      'Check that the file is there, that you may read it and that its disk is sound.',
       { path },
       { cause: error },
     );
@@ -65,11 +66,12 @@ export function readSafetensorsHeader(path: string): StoredTensor[] {
       'Download the file again and compare its size and SHA-256 with the published ones.',
       { path },
     );
-  const file = openWeights(path);
+  const file = readable(path, () => openSync(path, 'r'));
+  const read = (into: Buffer, at: number) => readable(path, () => readSync(file, into, 0, into.length, at));
   try {
     const { size } = fstatSync(file);
     const prefix = Buffer.alloc(8);
-    if (readSync(file, prefix, 0, 8, 0) < 8) throw corrupt(`it has ${size} bytes`);
+    if (read(prefix, 0) < 8) throw corrupt(`it has ${size} bytes`);
     if (prefix.toString('latin1') === lfsPointer.slice(0, 8)) {
       throw new OmniError(
         'lfs_pointer',
@@ -83,7 +85,7 @@ export function readSafetensorsHeader(path: string): StoredTensor[] {
       throw corrupt(`its header would be ${length} bytes long, the file has ${size}`);
     }
     const header = Buffer.alloc(Number(length));
-    if (readSync(file, header, 0, header.length, 8) < header.length) throw corrupt('its header is cut off');
+    if (read(header, 8) < header.length) throw corrupt('its header is cut off');
     let json: unknown;
     try {
       json = JSON.parse(header.toString('utf8'));
@@ -138,7 +140,7 @@ export class TensorReader {
    * Elements `from` … `from + count` of a tensor, as float32 (bf16 and fp16 widen exactly).
    *
    * @throws OmniError `checkpoint_corrupt` when the file ends early or a value is not a finite number,
-   *   `checkpoint_tensors` for another element type.
+   *   `checkpoint_tensors` for another element type, `file_unreadable`.
    */
   read(tensor: StoredTensor, from: number, count: number, into = new Float32Array(count)): Float32Array {
     const bytes = this.#bytes(tensor, from, count);
@@ -159,14 +161,12 @@ export class TensorReader {
   #bytes(tensor: StoredTensor, from: number, count: number): Buffer {
     const size = elementWidth(tensor);
     if (this.#buffer.length < count * size) this.#buffer = Buffer.alloc(count * size);
-    let file = this.#files.get(tensor.path);
-    if (file === undefined) {
-      file = openWeights(tensor.path);
-      this.#files.set(tensor.path, file);
-    }
+    const file = this.#files.get(tensor.path) ?? readable(tensor.path, () => openSync(tensor.path, 'r'));
+    this.#files.set(tensor.path, file);
     let done = 0;
     while (done < count * size) {
-      const got = readSync(file, this.#buffer, done, count * size - done, tensor.start + from * size + done);
+      const at = tensor.start + from * size + done;
+      const got = readable(tensor.path, () => readSync(file, this.#buffer, done, count * size - done, at));
       if (got === 0) {
         throw new OmniError(
           'checkpoint_corrupt',

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -207,28 +207,25 @@ export async function compileCached(
   return compileCheckpoint(source, directory, call);
 }
 
+/** Weight files up to this size, bytes, are told apart by their content: it takes a fraction of a second. */
+const hashedWhole = 64 * 2 ** 20;
+
 /**
- * What tells one checkpoint from another without reading its weights: the normalised config (a directory's name can
- * decide its family), small files whole, headers, sizes and times of the weight files.
+ * What tells one checkpoint from another: the normalised config (a directory's name can decide its family), the small
+ * files, where the tensors lie, and the weight files, small ones by content and large ones by size and time of change.
+ * A small checkpoint therefore has the same fingerprint wherever it is copied.
  */
-async function fingerprint(checkpoint: Checkpoint): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify(checkpoint.config));
+async function fingerprint({ config, tensors, directory, files }: Checkpoint): Promise<string> {
+  const places = [...tensors.values()].map(({ path, ...place }) => ({ ...place, file: basename(path) }));
+  const hash = createHash('sha256').update(JSON.stringify([config, places]));
   for (const name of copied) {
-    const path = join(checkpoint.directory, name);
+    const path = join(directory, name);
     if (existsSync(path)) hash.update(`${name}\n`).update(await readFile(path));
   }
-  for (const path of checkpoint.files) {
-    const { size, mtimeMs } = statSync(path);
-    const file = openSync(path, 'r');
-    try {
-      const prefix = Buffer.alloc(8);
-      readSync(file, prefix, 0, 8, 0);
-      const header = Buffer.alloc(Number(prefix.readBigUInt64LE()));
-      readSync(file, header, 0, header.length, 8);
-      hash.update(`${size} ${mtimeMs}\n`).update(header);
-    } finally {
-      closeSync(file);
-    }
+  for (const path of files) {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat && stat.size <= hashedWhole) hash.update(await sha256Of(path));
+    else hash.update(`${stat?.size} ${stat?.mtimeMs}\n`);
   }
   return hash.digest('hex');
 }

@@ -20,7 +20,7 @@ export interface Manifest {
   readonly compiler: number;
   /** SHA-256 over the rest of the manifest. */
   readonly digest: string;
-  /** SHA-256 over the checkpoint's config, tokenizer and weight file headers, sizes and times. */
+  /** SHA-256 that tells the checkpoint from others; the same for copies of a small one. */
   readonly source: string;
   readonly options: CompileOptions;
   readonly files: Readonly<Record<string, { readonly size: number; readonly sha256: string }>>;
