@@ -1,534 +1,592 @@
-import { PassThrough } from 'node:stream';
-import ffmpegCommand from 'fluent-ffmpeg';
+/** One decode of a video: the pixels the networks see, window by window, with the time and type of every frame. */
 import { OmniError, type Problem } from '../protocol/errors.ts';
-import {
-  cancelledError,
-  capture,
-  displayCommand,
-  failedError,
-  hungError,
-  locateFfmpeg,
-  tail,
-} from './ffmpeg.ts';
-import { identify, inputOptions, inputUrl } from './input.ts';
-import { ByteReader, nextFrame } from './matroska.ts';
-import type { VideoInfo } from './probe.ts';
+import { capture, composeArguments, inputUrl, locateFfmpeg, Supervised } from './ffmpeg.ts';
+import { inputLimits, maxPixels } from './formats.ts';
+import { cutFragments, type Size, sentSize, shrinkBeforeRgb, targetSize } from './geometry.ts';
+import { NutReader } from './nut.ts';
+import { fingerprint, type VideoInfo } from './probe.ts';
+import { Resampler } from './resample.ts';
 
-/** One square picture of a key frame; `size` is its side, px. */
-export type FrameView =
-  | { readonly kind: 'squash'; readonly size: number }
-  | { readonly kind: 'fragments'; readonly size: number; readonly cell: number; readonly area: number };
+/** The whole frame as a square, its aspect not kept. */
+export interface SquashView {
+  readonly kind: 'squash';
+  readonly size: number;
+}
 
-/** What a reader is to deliver. */
+/** A square of patches, each `cell` px a side, cut at the frame's own scale where its area allows. */
+export interface FragmentsView {
+  readonly kind: 'fragments';
+  readonly size: number;
+  readonly cell: number;
+  /** Most pixels of the canvas that the patches are cut from. */
+  readonly area: number;
+}
+
+export type FrameView = SquashView | FragmentsView;
+
 export interface FramePlan {
+  /** Per key frame, in the order of the pixels; all of one size. */
   readonly views: readonly FrameView[];
-  /** Side of the motion frames, px. */
+  /** Side of the motion frames. */
   readonly motionSize: number;
+  /** Whole seconds; a window has `windowSeconds * round(fps)` frames. */
   readonly windowSeconds: number;
 }
 
-/** A whole number of key-frame periods of consecutive frames; only the last window may be shorter. */
 export interface FrameWindow {
   readonly index: number;
-  /** Number of the window's first frame in the clip. */
+  /** Index of its first frame in the clip. */
   readonly firstFrame: number;
-  /** Presentation time of each frame, s; the clip's first frame is 0. */
+  /** Presentation times of its N frames, seconds since the clip's first frame, strictly increasing. */
   readonly times: Float64Array;
-  /** When the last frame ends, s. */
+  /** When its last frame stops being shown. */
   readonly end: number;
-  /** `I`, `P`, `B` or `?` per frame. */
+  /** Coded picture type of each frame: `I`, `P`, `B`, or `?` where the decoder does not say. */
   readonly types: string;
   readonly key: {
-    /** Window-relative frame numbers: 0, r, 2r … */
+    /** Indices of its K key frames within the window. */
     readonly frames: Int32Array;
-    /** RGB [K,V,S,S,3]. */
+    /** u8 [K, V, S, S, 3], RGB. */
     readonly pixels: Uint8Array;
   };
-  /** RGB [N,M,M,3]. */
+  /** u8 [N, M, M, 3], RGB. */
   readonly motion: Uint8Array;
 }
 
-/** What was decoded in all. */
+/** What was decoded: seconds since the first frame, and frames. */
 export interface Coverage {
   readonly start: number;
   readonly end: number;
   readonly frames: number;
 }
 
-export interface ReadOptions {
+export interface FramesRead {
+  readonly coverage: Coverage;
+  /** By the time stamps: the longest and the shortest time between frames differ by more than a quarter. */
+  readonly vfr: boolean;
+  readonly problems: Problem[];
+}
+
+export interface ReadFramesOptions {
   readonly signal?: AbortSignal;
+  /** Told the number of frames read so far, a few times a second at most. */
   readonly onProgress?: (frames: number) => void;
-  /** Milliseconds without any output after which ffmpeg counts as hanging; default 60,000. */
+  /** Milliseconds without output after which ffmpeg counts as hung; default 60 000. */
   readonly stallTimeout?: number;
 }
 
-/**
- * swscale's bicubic with Pillow's kernel (Keys, a = -0.5: `param0` is B, `param1` is C of Mitchell and Netravali),
- * whose support widens when it shrinks, and with chroma interpolated instead of repeated.
- */
-const bicubic = 'flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp:param0=0:param1=0.5';
-
-/** Key frames are one per second: every r-th frame, r the average frame rate, rounded, at least 1. */
-export const keyFramePeriod = (fps: number): number => Math.max(1, Math.floor(fps + 0.5));
-
-/**
- * Size of the picture that fragments are cut from: the frame shrunk to at most `area` px (never enlarged), but no
- * side shorter than the cells in a row.
- */
-export function canvasSize(
-  width: number,
-  height: number,
-  { size, area }: { readonly size: number; readonly area: number },
-): { width: number; height: number } {
-  const scale = Math.min(1, Math.sqrt(area / (width * height)));
-  const side = (length: number) => Math.max(size, Math.floor(length * scale + 0.5));
-  return { width: side(width), height: side(height) };
+/** Round half up, as the reference does: key frames are frames 0, r, 2r, … */
+export function keyInterval(fps: number): number {
+  return Math.max(1, Math.floor(fps + 0.5));
 }
 
 /**
- * Decodes a clip once and yields its windows. The next window is only read when it is asked for: ffmpeg waits at the
- * pipe, so at most about one window is held beside the one that was given out.
+ * swscale's flags: exact rounding and no shortcuts for chroma. Colour matrix and range are those the frame is tagged
+ * with; where it is not, swscale takes BT.601 and limited range.
+ */
+const exact = 'accurate_rnd+full_chroma_int+full_chroma_inp';
+/**
+ * Lanczos with two lobes, the nearest to a = -0.5 bicubic that every release computes right: up to ffmpeg 5 swscale's
+ * bicubic takes its parameters as whole numbers.
+ */
+const shrink = `flags=lanczos+${exact}:param0=2`;
+
+/** Frames that ffmpeg may hold back to interleave the streams, in its microseconds of a time base of 1/1000. */
+const interleave = 16_000;
+
+interface FrameLine {
+  /** Seconds on ffmpeg's clock, NaN where the frame has no time stamp. */
+  readonly time: number;
+  /** Seconds, 0 where this ffmpeg does not say. */
+  readonly duration: number;
+  readonly type: string;
+  readonly size: string;
+}
+
+const framePattern =
+  /^\[Parsed_showinfo_\d+ @ [^\]]+\] \[info\] n: *\d+ pts: *(-?\d+|NOPTS) .*? s:(\d+x\d+) .*? type:(\S)/;
+const durationPattern = / duration: *(\d+) /;
+const timeBasePattern = /^\[Parsed_showinfo_\d+ @ [^\]]+\] \[info\] config in time_base: (\d+)\/(\d+)/;
+const errorPattern = /^(?:\[[^\]]+\] )*\[(?:error|fatal|panic)\] /;
+const corruptPattern = /\[warning\] .*corrupt decoded frame/;
+
+/** A window while it is filled. */
+interface Filling {
+  readonly index: number;
+  motion: number;
+  readonly keys: number[];
+  readonly motionPixels: Uint8Array;
+  readonly keyPixels: Uint8Array;
+}
+
+/**
+ * Reads all frames of a video in one decode. Windows come as they are filled; at most one waits while the next is
+ * being filled, beyond that ffmpeg is held back. No frame is left out or repeated, whatever its time stamp.
  *
- * Pixels are what is displayed: rotated, deinterlaced where the clip is interlaced, HDR tone-mapped to BT.709 SDR;
- * the matrix and range that the file is tagged with are used, BT.601 where it has no tag, as ffmpeg does.
+ * ffmpeg is ended when the generator is left early.
  *
- * @returns Coverage and problems: `truncated`, `decode_errors`, `missing_pts`, `hdr_tonemapped` …
- * @throws OmniError `nothing_decoded`, `file_replaced`, `ffmpeg_hung`, `ffmpeg_failed`, `cancelled`.
+ * @throws OmniError `nothing_decoded`, `file_replaced` (also `file_not_found` before the first frame), `ffmpeg_*`,
+ *   `cancelled`, `bad_usage`
  */
 export async function* readFrames(
   info: VideoInfo,
   plan: FramePlan,
-  { signal, onProgress, stallTimeout = 60_000 }: ReadOptions = {},
-): AsyncGenerator<FrameWindow, { coverage: Coverage; problems: Problem[] }> {
-  if (signal?.aborted) throw cancelledError();
-  const { ffmpeg, passthrough } = await locateFfmpeg();
-  const before = identify(info.path);
-  const problems: Problem[] = [];
-  const preparation = await preparationFilters(info, ffmpeg, problems);
-  const period = keyFramePeriod(info.fps);
-  const { motionSize, views } = plan;
-  const motionBytes = motionSize ** 2 * 3;
-  const pictures = views.map((view) =>
-    view.kind === 'squash'
-      ? { view, width: view.size, height: view.size }
-      : { view, ...canvasSize(info.width, info.height, view) },
-  );
-
-  // Frame n gets the time n ms: the muxer then interleaves the branches frame by frame, whatever the clip's own
-  // times are. Those, and the picture types, are printed by showinfo.
-  const shared = [...preparation, 'showinfo=checksum=0', 'settb=1/1000', 'setpts=N'].join(',');
-  const scaled = (width: number, height: number) => `scale=${width}:${height}:${bicubic},format=rgb24`;
-  const graph = [
-    `[0:${info.streamIndex}]${shared},split=2[frames][candidates]`,
-    `[frames]${scaled(motionSize, motionSize)}[motion]`,
-    `[candidates]select='not(mod(n\\,${period}))',split=${pictures.length}${pictures.map((_, i) => `[k${i}]`).join('')}`,
-    ...pictures.map(({ width, height }, i) => `[k${i}]${scaled(width, height)}[view${i}]`),
-  ];
-  const command = ffmpegCommand()
-    .setFfmpegPath(ffmpeg)
-    .input(inputUrl(info.path))
-    .inputOptions(['-hide_banner', '-nostdin', ...inputOptions, '-reinit_filter', '0'])
-    .complexFilter(graph)
-    .outputOptions([
-      '-map',
-      '[motion]',
-      ...pictures.flatMap((_, i) => ['-map', `[view${i}]`]),
-      ...['-c:v', 'rawvideo', ...passthrough, '-max_interleave_delta', '0', '-allow_raw_vfw', '1'],
-    ])
-    .format('matroska');
-
-  const log = new DecodeLog(info.fps);
-  let commandLine = displayCommand(ffmpeg, ['-i', inputUrl(info.path)]);
-  let failure: OmniError | undefined;
-  let waiting = false;
-  let lastSign = Date.now();
-  const alive = () => {
-    lastSign = Date.now();
-  };
-  const stop = (error: OmniError) => {
-    failure ??= error;
-    command.kill('SIGKILL');
-    output.destroy();
-  };
-  const ended = new Promise<void>((resolve) => {
-    command
-      .on('start', (line: string) => {
-        commandLine = line;
-      })
-      .on('stderr', (line: string) => {
-        alive();
-        log.line(line);
-      })
-      .on('error', (error: Error) => {
-        log.failed(error.message);
-        resolve();
-      })
-      .on('end', () => resolve());
-  });
-  const output = new PassThrough({ highWaterMark: 4 * 2 ** 20 });
-  output.on('error', () => undefined);
-  const abort = () => stop(cancelledError());
-  signal?.addEventListener('abort', abort, { once: true });
-  const watchdog = setInterval(
-    () => {
-      // Only while we wait for ffmpeg: it is not its fault when nobody takes its output.
-      if (waiting && Date.now() - lastSign > stallTimeout)
-        stop(hungError(commandLine, stallTimeout, log.tail));
-    },
-    Math.min(1000, stallTimeout),
-  );
-  command.pipe(output, { end: true });
-
-  let frames = 0;
-  let end = 0;
-  try {
-    const reader = new ByteReader(watched(output, alive));
-    const perWindow = Math.max(1, Math.round(plan.windowSeconds)) * period;
-    const side = Math.max(0, ...views.map(({ size }) => size));
-    const viewBytes = side ** 2 * 3;
-    const canvases = pictures.map(({ view, width, height }) =>
-      view.kind === 'fragments' ? new Uint8Array(width * height * 3) : undefined,
+  options: ReadFramesOptions = {},
+): AsyncGenerator<FrameWindow, FramesRead> {
+  const viewSize = plan.views[0]?.size ?? 0;
+  if (!Number.isInteger(plan.windowSeconds) || plan.windowSeconds < 1 || !(plan.motionSize >= 1)) {
+    throw new OmniError(
+      'bad_usage',
+      'A frame plan needs whole seconds per window and a motion size.',
+      'Correct it.',
     );
-    let window = new OpenWindow(perWindow, period, motionBytes, views.length * viewBytes);
-    for (let index = 0, done = false; !done; ) {
-      waiting = true;
-      const next = await nextFrame(reader);
-      if (next === undefined) done = true;
-      else if (next.track === 1) {
-        if (window.full) {
-          waiting = false;
-          const finished = await window.finish(index, frames - window.count, log);
-          end = finished.end;
-          yield finished;
-          index += 1;
-          window = new OpenWindow(perWindow, period, motionBytes, views.length * viewBytes);
-          lastSign = Date.now();
-        }
-        if (!(await reader.fill(window.nextMotion()))) done = true;
-        else {
-          window.count += 1;
-          frames += 1;
-          onProgress?.(frames);
-        }
-      } else {
-        const which = next.track - 2;
-        const { view, width, height } = pictures[which]!;
-        // A key frame of the next window may be muxed before that window's first motion frame.
-        if (window.full && window.complete(views.length)) {
-          waiting = false;
-          const finished = await window.finish(index, frames - window.count, log);
-          end = finished.end;
-          yield finished;
-          index += 1;
-          window = new OpenWindow(perWindow, period, motionBytes, views.length * viewBytes);
-          lastSign = Date.now();
-        }
-        const target = window.nextView(which, viewBytes);
-        const canvas = canvases[which];
-        if (!(await reader.fill(canvas ?? target))) done = true;
-        else {
-          if (canvas && view.kind === 'fragments') cutFragments(canvas, width, height, view, target);
-          window.views[which]! += 1;
-        }
+  }
+  if (plan.views.some((view) => view.size !== viewSize)) {
+    throw new OmniError('bad_usage', 'The views of a frame plan must be of one size.', 'Correct it.');
+  }
+  await assertUnchanged(info);
+  const problems: Problem[] = [];
+  const source: Size = { width: info.width, height: info.height };
+  const interval = keyInterval(info.fps);
+  const framesPerWindow = plan.windowSeconds * interval;
+  const viewCount = plan.views.length;
+  const viewBytes = viewSize * viewSize * 3;
+
+  const motionTarget: Size = { width: plan.motionSize, height: plan.motionSize };
+  const motionSent = sentSize(source, motionTarget);
+  const motionResampler = resampler(motionSent, motionTarget);
+  const motionBytes = motionTarget.width * motionTarget.height * 3;
+  const views = plan.views.map((view) => {
+    const target = targetSize(source, view);
+    const sent = sentSize(source, target);
+    return {
+      view,
+      target,
+      sent,
+      resampler: resampler(sent, target),
+      sentBytes: new Uint8Array(sent.width * sent.height * 3),
+      canvas: new Uint8Array(view.kind === 'fragments' ? target.width * target.height * 3 : 0),
+    };
+  });
+
+  const location = await locateFfmpeg();
+  const toneMap = await toneMapping(info, location.ffmpeg, problems);
+  if (info.interlaced) {
+    problems.push({
+      code: 'deinterlaced',
+      message: 'The video is interlaced; each frame was deinterlaced (bwdif).',
+    });
+  }
+  if (info.alpha) {
+    problems.push({
+      code: 'alpha_ignored',
+      message: 'The video has an alpha channel; its colours were taken alone.',
+    });
+  }
+
+  const entry = ['showinfo=checksum=0'];
+  // These two are set up for one frame size; the others follow a stream that changes its size.
+  if (info.interlaced || toneMap) entry.push(`scale=${source.width}:${source.height}:flags=bicubic+${exact}`);
+  if (info.interlaced) entry.push('bwdif=mode=send_frame:deint=interlaced');
+  entry.push('settb=1/1000', 'setpts=N', `split=${1 + (viewCount > 0 ? 1 : 0)}`);
+  const factor = shrinkBeforeRgb(source, motionSent);
+  const early: Size = {
+    width: Math.max(1, Math.round(source.width / factor)),
+    height: Math.max(1, Math.round(source.height / factor)),
+  };
+  const toRgb = toneMap ?? `scale=flags=bicubic+${exact},format=gbrp`;
+  const resize = ({ width, height }: Size) => `scale=${width}:${height}:${shrink},format=gbrp`;
+  const graph = [
+    `[0:${info.streamIndex}]${entry.join(',')}[all]${viewCount > 0 ? '[some]' : ''}`,
+    factor === 1
+      ? `[all]${toRgb},${resize(motionSent)}[motion]`
+      : `[all]scale=${early.width}:${early.height}:flags=area+${exact},${toneMap ?? 'format=gbrp'},${resize(motionSent)}[motion]`,
+  ];
+  if (viewCount > 0) {
+    graph.push(
+      `[some]select=not(mod(n\\,${interval})),${toRgb},split=${viewCount}${views.map((_, i) => `[full${i}]`).join('')}`,
+      ...views.map(({ sent }, i) => `[full${i}]${resize(sent)}[view${i}]`),
+    );
+  }
+  const args = composeArguments({
+    input: inputUrl(info.path),
+    inputOptions: [
+      ['-nostdin'],
+      ['-hide_banner'],
+      ['-nostats'],
+      ['-v', 'repeat+level+info'],
+      ...inputLimits,
+      ['-max_pixels', String(maxPixels)],
+      // A frame of another size is scaled by the same graph; a new graph would count frames from 0 again.
+      ['-reinit_filter', '0'],
+    ],
+    filter: graph.join(';'),
+    outputOptions: [
+      ...['motion', ...views.map((_, i) => `view${i}`)].map((label) => ['-map', `[${label}]`]),
+      ['-c:v', 'rawvideo'],
+      location.release[0] > 5 || (location.release[0] === 5 && location.release[1] >= 1)
+        ? ['-fps_mode', 'passthrough']
+        : ['-vsync', 'passthrough'],
+      ['-enc_time_base', '1:1000'],
+      ['-max_interleave_delta', String(interleave)],
+      // Broken frames are counted here; ffmpeg must not give up at a share of them.
+      ['-max_error_rate', '1'],
+      ['-f', 'nut'],
+    ],
+    output: 'pipe:1',
+  });
+
+  const lines: FrameLine[] = [];
+  let linesBefore = 0;
+  let timeBase = Number.NaN;
+  let errors = 0;
+  let errorStart = 0;
+  let firstSize = '';
+  let sizeChange: { readonly size: string; readonly at: number } | null = null;
+  let origin = Number.NaN;
+  const clock = { last: Number.NEGATIVE_INFINITY, missing: 0, backwards: 0, shortest: Infinity, longest: 0 };
+
+  const open = new Map<number, Filling>();
+  const full: Filling[] = [];
+  let motionFrames = 0;
+  const keyFrames = new Array<number>(viewCount).fill(0);
+  let reported = 0;
+  let wake = () => {};
+  let over = false;
+
+  const child = new Supervised(location.ffmpeg, args, {
+    signal: options.signal,
+    stallTimeout: options.stallTimeout ?? 60_000,
+    onStderrLine(line) {
+      const frame = framePattern.exec(line);
+      if (frame) {
+        const [, pts, size, type] = frame;
+        const duration = durationPattern.exec(line)?.[1];
+        lines.push({
+          time: pts === 'NOPTS' ? Number.NaN : Number(pts) * timeBase,
+          duration: duration === undefined ? 0 : Number(duration) * timeBase,
+          type: type ?? '?',
+          size: size ?? '',
+        });
+        release();
+        return;
+      }
+      const base = timeBasePattern.exec(line);
+      if (base) timeBase = Number(base[1]) / Number(base[2]);
+      else if (errorPattern.test(line) || corruptPattern.test(line)) {
+        if (errors === 0) errorStart = (linesBefore + lines.length) / info.fps;
+        errors++;
+      }
+    },
+  });
+
+  const fillingAt = (index: number): Filling => {
+    let filling = open.get(index);
+    if (!filling) {
+      filling = {
+        index,
+        motion: 0,
+        keys: new Array<number>(viewCount).fill(0),
+        motionPixels: new Uint8Array(framesPerWindow * motionBytes),
+        keyPixels: new Uint8Array(plan.windowSeconds * viewCount * viewBytes),
+      };
+      open.set(index, filling);
+    }
+    return filling;
+  };
+
+  /** Moves windows that have all their frames, and the time of the frame after them, to the queue. */
+  const release = () => {
+    for (;;) {
+      const index = full.length > 0 ? full.at(-1)!.index + 1 : nextIndex;
+      const filling = open.get(index);
+      if (!filling) break;
+      const enough =
+        filling.motion === framesPerWindow &&
+        filling.keys.every((count) => count === plan.windowSeconds) &&
+        linesBefore + lines.length > (index + 1) * framesPerWindow;
+      if (!enough) break;
+      open.delete(index);
+      full.push(filling);
+    }
+    if (full.length > 0) {
+      child.stdout.pause();
+      child.heldBack = true;
+      wake();
+    }
+  };
+
+  let nextIndex = 0;
+  const motionSource = new Uint8Array(motionSent.width * motionSent.height * 3);
+  const reader = new NutReader({
+    target(stream, size) {
+      const bytes = stream === 0 ? motionSource : views[stream - 1]?.sentBytes;
+      if (bytes?.length !== size) {
+        throw new OmniError(
+          'ffmpeg_failed',
+          `ffmpeg sent a frame of ${size} bytes for stream ${stream} where ${bytes?.length ?? 0} were asked for.`,
+          'Install a release build of ffmpeg and try again.',
+          { command: child.display, stderr: child.stderrTail },
+        );
+      }
+      return bytes;
+    },
+    filled(stream) {
+      if (stream === 0) {
+        const filling = fillingAt(Math.floor(motionFrames / framesPerWindow));
+        motionResampler.fromGbr(motionSource, filling.motionPixels, filling.motion * motionBytes);
+        filling.motion++;
+        motionFrames++;
+        release();
+        return;
+      }
+      const at = stream - 1;
+      const { view, target, resampler, sentBytes, canvas } = views[at]!;
+      const filling = fillingAt(Math.floor(keyFrames[at]! / plan.windowSeconds));
+      const offset = (filling.keys[at]! * viewCount + at) * viewBytes;
+      if (view.kind === 'squash') resampler.fromGbr(sentBytes, filling.keyPixels, offset);
+      else {
+        resampler.fromGbr(sentBytes, canvas, 0);
+        cutFragments(canvas, target, view, filling.keyPixels, offset);
+      }
+      filling.keys[at]!++;
+      keyFrames[at]!++;
+      release();
+    },
+  });
+
+  let failure: unknown;
+  child.stdout.on('data', (chunk: Buffer) => {
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      failure ??= error;
+      child.stop();
+    }
+  });
+  child.ended
+    .catch((error: unknown) => {
+      failure ??= error;
+    })
+    .finally(() => {
+      over = true;
+      wake();
+    });
+
+  /** Makes the window that the caller sees; takes its lines off the queue. */
+  const finish = (filling: Filling): FrameWindow => {
+    const count = filling.motion;
+    const own = lines.splice(0, count);
+    linesBefore += own.length;
+    const times = new Float64Array(count);
+    let types = '';
+    for (let i = 0; i < count; i++) {
+      const line = own[i];
+      let time = line ? line.time : Number.NaN;
+      if (Number.isNaN(origin)) origin = Number.isNaN(time) ? 0 : time;
+      time -= origin;
+      const previous = clock.last;
+      if (Number.isNaN(time)) {
+        clock.missing++;
+        time = previous === Number.NEGATIVE_INFINITY ? 0 : previous + 1 / info.fps;
+      } else if (time <= previous) {
+        clock.backwards++;
+        time = previous + Math.min(0.001, 0.5 / info.fps);
+      }
+      if (previous !== Number.NEGATIVE_INFINITY) {
+        clock.shortest = Math.min(clock.shortest, time - previous);
+        clock.longest = Math.max(clock.longest, time - previous);
+      }
+      clock.last = time;
+      times[i] = time;
+      types += line && /[IPB]/.test(line.type) ? line.type : '?';
+      if (line) {
+        firstSize ||= line.size;
+        if (!sizeChange && line.size !== firstSize) sizeChange = { size: line.size, at: time };
       }
     }
-    waiting = false;
-    await ended;
-    if (failure) throw failure;
-    if (frames === 0) {
-      throw new OmniError(
-        'nothing_decoded',
-        `No frame of ${info.path} could be decoded.`,
-        'Play the file to see whether it is damaged; if it plays, update ffmpeg.',
-        { path: info.path, command: commandLine, stderr: log.tail },
-      );
-    }
-    if (window.count > 0) {
-      const index = Math.ceil(frames / perWindow) - 1;
-      const finished = await window.finish(index, frames - window.count, log);
-      end = finished.end;
-      yield finished;
-    }
-  } catch (error) {
-    if (failure) throw failure;
-    if (OmniError.is(error)) throw error;
-    throw failedError(`Its output ended unexpectedly: ${(error as Error).message}.`, commandLine, log.tail);
-  } finally {
-    clearInterval(watchdog);
-    signal?.removeEventListener('abort', abort);
-    command.kill('SIGKILL');
-    output.destroy();
-  }
-
-  const after = await Promise.resolve()
-    .then(() => identify(info.path))
-    .catch(() => undefined);
-  if (
-    !after ||
-    after.inode !== before.inode ||
-    after.size !== before.size ||
-    after.modified !== before.modified
-  ) {
-    throw new OmniError(
-      'file_replaced',
-      `${info.path} was ${after ? 'changed' : 'removed'} while it was read.`,
-      'Assess it again when it is no longer being written.',
-      { path: info.path },
-    );
-  }
-  problems.push(...log.problems(), ...coverageProblems(info, end, frames));
-  return { coverage: { start: 0, end, frames }, problems };
-}
-
-/** Filters before the frames are shared: what turns decoded frames into displayed ones. */
-async function preparationFilters(info: VideoInfo, ffmpeg: string, problems: Problem[]): Promise<string[]> {
-  const filters: string[] = [];
-  if (info.interlaced) filters.push('bwdif=mode=send_frame:deint=interlaced');
-  if (info.hdr) {
-    const { stdout } = await capture(ffmpeg, ['-hide_banner', '-filters'], { timeout: 20_000 });
-    const name = info.hdr === 'pq' ? 'HDR10 (PQ)' : 'HLG';
-    if (/ zscale /.test(stdout) && / tonemap /.test(stdout)) {
-      filters.push(
-        'zscale=t=linear:npl=100',
-        'format=gbrpf32le',
-        'zscale=p=bt709',
-        'tonemap=hable:desat=0',
-        'zscale=t=bt709:m=bt709:r=tv',
-        'format=yuv420p',
-      );
-      problems.push({
-        code: 'hdr_tonemapped',
-        message: `The clip is ${name}; it was tone-mapped to SDR (BT.709, Hable) and is judged as such.`,
-      });
-    } else {
-      problems.push({
-        code: 'hdr_not_tonemapped',
-        message: `The clip is ${name}, and this ffmpeg can not tone-map (no zscale): its score means little.`,
-      });
-    }
-  }
-  return filters;
-}
-
-/** A window that is being filled. */
-class OpenWindow {
-  count = 0;
-  /** Pictures received per view. */
-  readonly views: number[];
-  readonly #frames: number;
-  readonly #period: number;
-  readonly #motion: Uint8Array;
-  readonly #motionBytes: number;
-  readonly #key: Uint8Array;
-  readonly #keyBytes: number;
-
-  constructor(frames: number, period: number, motionBytes: number, keyBytes: number) {
-    this.#frames = frames;
-    this.#period = period;
-    this.#motion = new Uint8Array(frames * motionBytes);
-    this.#motionBytes = motionBytes;
-    this.#key = new Uint8Array((frames / period) * keyBytes);
-    this.#keyBytes = keyBytes;
-    this.views = Array.from({ length: 16 }, () => 0);
-  }
-
-  get full(): boolean {
-    return this.count === this.#frames;
-  }
-
-  /** Whether all key frames of a full window are there. */
-  complete(views: number): boolean {
-    return this.views.slice(0, views).every((count) => count === this.#frames / this.#period);
-  }
-
-  nextMotion(): Uint8Array {
-    return this.#motion.subarray(this.count * this.#motionBytes, (this.count + 1) * this.#motionBytes);
-  }
-
-  nextView(which: number, viewBytes: number): Uint8Array {
-    const start = this.views[which]! * this.#keyBytes + which * viewBytes;
-    return this.#key.subarray(start, start + viewBytes);
-  }
-
-  async finish(index: number, firstFrame: number, log: DecodeLog): Promise<FrameWindow> {
-    const { times, end, types } = await log.frames(firstFrame, this.count);
-    const keyFrames = Math.ceil(this.count / this.#period);
+    const following = (lines[0]?.time ?? Number.NaN) - origin;
+    const lastDuration = own.at(-1)?.duration || 0;
+    const end =
+      following > clock.last
+        ? following
+        : clock.last + (lastDuration > 0 ? lastDuration : Math.min(clock.longest || Infinity, 1 / info.fps));
+    const keyCount = viewCount > 0 ? Math.min(...filling.keys) : Math.ceil(count / interval);
     return {
-      index,
-      firstFrame,
+      index: filling.index,
+      firstFrame: filling.index * framesPerWindow,
       times,
       end,
       types,
       key: {
-        frames: Int32Array.from({ length: keyFrames }, (_, i) => i * this.#period),
-        pixels: this.#key.subarray(0, keyFrames * this.#keyBytes),
+        frames: Int32Array.from({ length: keyCount }, (_, i) => i * interval),
+        pixels: filling.keyPixels.subarray(0, keyCount * viewCount * viewBytes),
       },
-      motion: this.#motion.subarray(0, this.count * this.#motionBytes),
+      motion: filling.motionPixels.subarray(0, count * motionBytes),
     };
-  }
-}
+  };
 
-/**
- * Cuts the centred cell×cell patch out of each of g×g equal rectangles of the canvas and lays them out as one square
- * picture of g·cell px.
- */
-export function cutFragments(
-  canvas: Uint8Array,
-  width: number,
-  height: number,
-  { size, cell }: { readonly size: number; readonly cell: number },
-  target: Uint8Array,
-): void {
-  const grid = size / cell;
-  for (let i = 0; i < grid; i += 1) {
-    const [top, bottom] = [Math.floor((i * height) / grid), Math.floor(((i + 1) * height) / grid)];
-    const y = top + Math.floor((bottom - top - cell) / 2);
-    for (let j = 0; j < grid; j += 1) {
-      const [left, right] = [Math.floor((j * width) / grid), Math.floor(((j + 1) * width) / grid)];
-      const x = left + Math.floor((right - left - cell) / 2);
-      for (let row = 0; row < cell; row += 1) {
-        const from = ((y + row) * width + x) * 3;
-        target.set(canvas.subarray(from, from + cell * 3), ((i * cell + row) * size + j * cell) * 3);
+  let end = 0;
+  try {
+    for (;;) {
+      while (full.length === 0 && !over) {
+        await new Promise<void>((done) => {
+          wake = done;
+        });
       }
+      const filling = full.shift();
+      if (!filling) break;
+      nextIndex = filling.index + 1;
+      const window = finish(filling);
+      end = window.end;
+      if (full.length === 0) {
+        child.heldBack = false;
+        child.stdout.resume();
+      }
+      const read = window.firstFrame + window.times.length;
+      if (read > reported) options.onProgress?.(read);
+      reported = read;
+      yield window;
     }
-  }
-}
-
-/** What ffmpeg prints while it decodes: the times and types of frames (showinfo), and errors. */
-class DecodeLog {
-  readonly #step: number;
-  readonly #times: number[] = [];
-  #types = '';
-  /** Frames whose entries were handed out and forgotten. */
-  #dropped = 0;
-  #timeBase = 0;
-  #first: number | undefined;
-  #missing = 0;
-  #backwards = 0;
-  #errors = 0;
-  #tail = '';
-  #ended = false;
-  #wake: (() => void) | undefined;
-
-  constructor(fps: number) {
-    this.#step = 1 / fps;
-  }
-
-  get tail(): string {
-    return this.#tail;
-  }
-
-  line(line: string): void {
-    if (line.includes('showinfo')) {
-      const base = /config in time_base: (\d+)\/(\d+)/.exec(line);
-      if (base) this.#timeBase = Number(base[1]) / Number(base[2]);
-      const frame = /\] n: *\d+ pts: *(\S+) .*?\btype:(.)/.exec(line);
-      if (frame) this.#frame(frame[1]!, frame[2]!);
-      return;
+    if (failure) throw failure;
+    const exit = await child.ended;
+    if (exit.signal) {
+      throw new OmniError(
+        'ffmpeg_failed',
+        `ffmpeg was ended by ${exit.signal} after ${motionFrames} frames.`,
+        'If it happens again, the file crashes this ffmpeg: install a newer one or re-encode the file.',
+        { path: info.path, command: child.display, stderr: child.stderrTail },
+      );
     }
-    this.#tail = tail(`${this.#tail}${line}\n`);
-    if (
-      /error while decoding|Invalid NAL|corrupt|Error submitting|concealing|Invalid data found|error decoding|decode_slice|bytestream|non-existing (PPS|SPS)/i.test(
-        line,
-      )
-    ) {
-      this.#errors += 1;
+    for (const index of [...open.keys()].sort((a, b) => a - b)) {
+      const filling = open.get(index)!;
+      if (filling.motion === 0) continue;
+      const window = finish(filling);
+      end = window.end;
+      options.onProgress?.(window.firstFrame + window.times.length);
+      yield window;
     }
-  }
-
-  #frame(pts: string, type: string): void {
-    const previous = this.#times.at(-1);
-    let time = Number(pts) * this.#timeBase;
-    if (!Number.isFinite(time)) {
-      this.#missing += 1;
-      time = (previous ?? -this.#step) + this.#step + (this.#first ?? 0);
+    await assertUnchanged(info);
+    if (motionFrames === 0) {
+      throw new OmniError(
+        'nothing_decoded',
+        `No frame of ${info.path} could be decoded.`,
+        'Play the file to see whether it is damaged; a codec that this ffmpeg lacks is named in its message.',
+        { path: info.path, command: child.display, stderr: child.stderrTail },
+      );
     }
-    this.#first ??= time;
-    time -= this.#first;
-    if (previous !== undefined && time <= previous) {
-      this.#backwards += 1;
-      time = previous + this.#step;
+    const expected = Math.ceil(motionFrames / interval);
+    if (!reader.complete || keyFrames.some((count) => count !== expected)) {
+      throw new OmniError(
+        'ffmpeg_failed',
+        `ffmpeg stopped in the middle: ${motionFrames} frames, ${keyFrames.join(' and ')} key frames of ${expected}.`,
+        'Try again with more free memory; if it happens again, install a release build of ffmpeg.',
+        { path: info.path, command: child.display, stderr: child.stderrTail },
+      );
     }
-    this.#times.push(time);
-    this.#types += 'IPB'.includes(type) ? type : '?';
-    this.#wake?.();
+  } finally {
+    child.stop();
   }
 
-  failed(message: string): void {
-    this.#tail = tail(`${this.#tail}${message}\n`);
-    this.#ended = true;
-    this.#wake?.();
+  if (errors > 0) {
+    problems.push({
+      code: 'decode_errors',
+      message: `The decoder reported ${errors} error${errors > 1 ? 's' : ''}; the frames it made up or patched are assessed as they look.`,
+      start: Math.min(errorStart, end),
+      end,
+    });
   }
-
-  /** Times and types of `count` frames from `first` on, in order, each handed out once. */
-  async frames(first: number, count: number): Promise<{ times: Float64Array; end: number; types: string }> {
-    const from = first - this.#dropped;
-    // stderr may arrive a little after the pixels; when the program is gone, what is missing is made up.
-    while (this.#times.length < from + count && !this.#ended) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        setImmediate(resolve);
-      });
-    }
-    while (this.#times.length < from + count) this.#frame('NOPTS', '?');
-    const times = Float64Array.from(this.#times.slice(from, from + count));
-    const types = this.#types.slice(from, from + count);
-    const last = times[count - 1]!;
-    const mean = count > 1 ? (last - times[0]!) / (count - 1) : this.#step;
-    const end = this.#times[from + count] ?? last + mean;
-    // The last one stays: the next frame's time is compared with it.
-    const used = from + count - 1;
-    this.#times.splice(0, used);
-    this.#types = this.#types.slice(used);
-    this.#dropped += used;
-    return { times, end, types };
-  }
-
-  problems(): Problem[] {
-    const problems: Problem[] = [];
-    if (this.#missing > 0) {
-      problems.push({
-        code: 'missing_pts',
-        message: `${this.#missing} frames have no presentation time; it was derived from the frame rate.`,
-      });
-    }
-    if (this.#backwards > 0) {
-      problems.push({
-        code: 'unordered_pts',
-        message: `${this.#backwards} frames have a presentation time not after the one before; it was moved.`,
-      });
-    }
-    if (this.#errors > 0) {
-      problems.push({
-        code: 'decode_errors',
-        message: `ffmpeg reported ${this.#errors} decoding errors: parts of the picture may be concealed or missing.`,
-      });
-    }
-    return problems;
-  }
-}
-
-/** Compares what was decoded with what the container claims: ffmpeg ends well on a file that was cut off. */
-function coverageProblems(info: VideoInfo, end: number, frames: number): Problem[] {
-  const claimed = info.duration ?? (info.frames === null ? null : info.frames / info.fps);
-  if (claimed === null) return [];
-  const byFrames = info.frames === null ? 0 : (info.frames - frames) / info.fps;
-  const missing = Math.max(info.duration === null ? 0 : claimed - end, byFrames);
-  // A container's duration includes audio and rounding: half a second or 2 % is not a cut.
-  if (missing <= Math.max(0.5, 0.02 * claimed)) return [];
-  return [
-    {
+  const claimed = claimedEnd(info);
+  if (claimed !== null && claimed - end > Math.max(0.5, 2 / info.fps, 0.005 * claimed)) {
+    problems.push({
       code: 'truncated',
-      message: `The container claims ${claimed.toFixed(2)} s, ${end.toFixed(2)} s could be decoded: the file is cut off or damaged.`,
+      message: `The file claims ${claimed.toFixed(2)} s; ${end.toFixed(2)} s (${motionFrames} frames) could be decoded.`,
       start: end,
-      end: Math.max(end, claimed),
-    },
-  ];
+      end: claimed,
+    });
+  }
+  if (sizeChange) {
+    const { size, at } = sizeChange as { readonly size: string; readonly at: number };
+    problems.push({
+      code: 'size_changed',
+      message: `The frame size changes from ${firstSize} to ${size}; all frames were scaled as one picture.`,
+      start: at,
+      end,
+    });
+  }
+  if (clock.missing > 0) {
+    problems.push({
+      code: 'pts_missing',
+      message: `${clock.missing} frames have no time stamp; they were placed by the frame rate.`,
+    });
+  }
+  if (clock.backwards > 0) {
+    problems.push({
+      code: 'pts_not_monotonic',
+      message: `The time stamps of ${clock.backwards} frames do not increase; they were moved behind their predecessors.`,
+    });
+  }
+  const vfr = clock.longest - clock.shortest > Math.max(0.002, 0.25 * clock.shortest);
+  if (vfr) {
+    problems.push({
+      code: 'vfr',
+      message: `The frame rate varies: ${(1 / clock.longest).toFixed(2)} to ${(1 / clock.shortest).toFixed(2)} fps. Times are those of the frames.`,
+    });
+  }
+  return { coverage: { start: 0, end, frames: motionFrames }, vfr, problems };
 }
 
-async function* watched(stream: PassThrough, onData: () => void): AsyncGenerator<Buffer> {
-  for await (const chunk of stream) {
-    onData();
-    yield chunk as Buffer;
+function resampler(from: Size, to: Size): Resampler {
+  return new Resampler(from.width, from.height, to.width, to.height);
+}
+
+/** Seconds from the first to the end of the last frame that the container promises; null where it does not. */
+function claimedEnd(info: VideoInfo): number | null {
+  const byFrames = info.frames === null ? null : info.frames / info.fps;
+  if (info.duration === null) return byFrames;
+  return byFrames === null ? info.duration : Math.min(info.duration, byFrames);
+}
+
+async function assertUnchanged(info: VideoInfo): Promise<void> {
+  const now = await fingerprint(info.path).catch(() => null);
+  if (now === info.fingerprint) return;
+  throw new OmniError(
+    'file_replaced',
+    `${info.path} was ${now === null ? 'deleted' : 'replaced or written to'} while it was being read.`,
+    'Assess it again once it is finished.',
+    { path: info.path },
+  );
+}
+
+/** The filters that turn HDR to SDR RGB, null for SDR; says in `problems` what was done. */
+async function toneMapping(info: VideoInfo, ffmpeg: string, problems: Problem[]): Promise<string | null> {
+  if (!info.hdr) return null;
+  const { stdout } = await capture(ffmpeg, ['-hide_banner', '-filters'], { timeout: 20_000 });
+  const name = info.hdr === 'pq' ? 'PQ' : 'HLG';
+  if (!/ zscale /.test(stdout) || !/ tonemap /.test(stdout)) {
+    problems.push({
+      code: 'hdr_not_tonemapped',
+      message: `The video is HDR (${name}) and this ffmpeg lacks zscale or tonemap: its pixels were taken as if SDR, which looks pale.`,
+    });
+    return null;
   }
+  problems.push({
+    code: 'hdr_tonemapped',
+    message: `The video is HDR (${name}); it was mapped to SDR (BT.709, Hable's curve) before it was assessed.`,
+  });
+  const assumed = [
+    ...(info.color.primaries ? [] : ['pin=bt2020']),
+    ...(info.color.space ? [] : ['min=bt2020nc']),
+    ...(info.color.range ? [] : ['rin=limited']),
+    't=linear',
+    'npl=100',
+  ];
+  return [
+    `zscale=${assumed.join(':')}`,
+    'format=gbrpf32le',
+    'zscale=p=bt709',
+    'tonemap=tonemap=hable:desat=0',
+    'zscale=t=bt709:r=full',
+    'format=gbrp',
+  ].join(',');
 }

@@ -1,29 +1,35 @@
+/** What a file says about its video, by ffprobe, with a problem per field that is missing or can't be so. */
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { OmniError, type Problem } from '../protocol/errors.ts';
-import { capture, displayCommand, failedError, locateFfmpeg } from './ffmpeg.ts';
-import { inputOptions, inputUrl, inspectFile } from './input.ts';
+import { readTrackEdits } from './edits.ts';
+import { capture, inputUrl, locateFfmpeg, shown } from './ffmpeg.ts';
+import { inputLimits, maxPixels, refuseKnownNonVideo } from './formats.ts';
 
-/** What is known of a clip before it is decoded. Text fields come from the file and are untrusted. */
 export interface VideoInfo {
+  /** Absolute. */
   readonly path: string;
+  /** ffmpeg's name of the demuxer: `mov,mp4,m4a,3gp,3g2,mj2`. */
   readonly container: string;
   readonly codec: string;
   readonly profile: string | null;
   readonly pixelFormat: string;
-  /** Bits per component. */
   readonly bitDepth: number;
-  /** Displayed size in samples, after rotation; samples need not be square, see {@link sampleAspectRatio}. */
+  /** As displayed, in stored pixels: the rotation is applied, the sample aspect ratio is not. */
   readonly width: number;
   readonly height: number;
+  /** Width of a pixel over its height, of the displayed picture; 1 where the file does not say. */
   readonly sampleAspectRatio: number;
-  /** Average frame rate. */
+  /** Average frames per second. */
   readonly fps: number;
+  /** The container's average and base frame rates differ; {@link readFrames} finds out from the time stamps. */
   readonly vfr: boolean;
-  /** Frames that the container claims. */
   readonly frames: number | null;
-  /** Seconds that the container claims. */
+  /** Seconds of the video stream, or of the file where the stream does not say. */
   readonly duration: number | null;
+  /** Presentation time of the video's start, seconds, on the file's own clock. */
   readonly startTime: number;
-  /** Bits per second, of the video stream where known. */
+  /** Bit/s of the video stream, or of the file where the stream does not say. */
   readonly bitrate: number | null;
   readonly color: {
     readonly space: string | null;
@@ -31,255 +37,296 @@ export interface VideoInfo {
     readonly primaries: string | null;
     readonly range: string | null;
   };
+  /** ITU-R BT.2100 transfer: perceptual quantiser or hybrid log-gamma. */
   readonly hdr: 'pq' | 'hlg' | null;
+  /** Degrees clockwise that a player turns the stored picture by. */
   readonly rotation: 0 | 90 | 180 | 270;
   readonly interlaced: boolean;
+  readonly alpha: boolean;
+  /** ffmpeg's index of the stream that is assessed. */
   readonly streamIndex: number;
-  /** Bytes of the file. */
+  /** Bytes. */
   readonly size: number;
+  /** Changes when the file is replaced or written to. */
+  readonly fingerprint: string;
+}
+
+export interface Probed {
+  readonly value: VideoInfo;
+  readonly problems: Problem[];
 }
 
 export interface ProbeOptions {
   readonly signal?: AbortSignal;
-  /** Milliseconds, default 30,000. */
+  /** Milliseconds; default 60 000. */
   readonly timeout?: number;
 }
 
-/** Larger frames are refused: no camera makes them, and one takes gigabytes. */
-const largestSide = 16384;
-
-type Json = Readonly<Record<string, unknown>>;
-
-/**
- * Reads a file's headers. What a container does not say, or says wrongly, is a problem and not an error.
- *
- * @throws OmniError those of `inspectFile` and `locateFfmpeg`, `format_refused`, `not_a_video`, `no_video_stream`,
- *   `cover_art_only`, `frame_too_large`, `ffmpeg_hung`, `ffmpeg_failed`, `cancelled`.
- */
-export async function probeVideo(
-  path: string,
-  { signal, timeout = 30_000 }: ProbeOptions = {},
-): Promise<{ value: VideoInfo; problems: Problem[] }> {
-  const { size } = inspectFile(path);
-  const { ffprobe } = await locateFfmpeg();
-  const args = [
-    '-v',
-    'error',
-    '-hide_banner',
-    ...inputOptions,
-    '-of',
-    'json',
-    '-show_format',
-    '-show_streams',
-    '-i',
-    inputUrl(path),
-  ];
-  const { status, stdout, stderr } = await capture(ffprobe, args, { signal, timeout });
-  const json = parse(stdout);
-  const streams = list(json?.streams).filter((stream) => stream.codec_type === 'video');
-  if (status !== 0 || !json) {
-    const detail = { path, command: displayCommand(ffprobe, args), stderr };
-    if (/not on whitelist/i.test(stderr)) {
-      throw new OmniError(
-        'format_refused',
-        `${path} is in a format that is not read: it could make ffmpeg open other files.`,
-        'Convert it to MP4 or Matroska first, if you trust it.',
-        detail,
-      );
-    }
-    if (
-      /Invalid data found|moov atom not found|could not find codec|Invalid argument|End of file/i.test(stderr)
-    ) {
-      throw new OmniError(
-        'not_a_video',
-        `${path} is not a video that ffmpeg understands, or its beginning or index is missing.`,
-        'Play the file; if it was being recorded or copied, wait for it to be complete.',
-        detail,
-      );
-    }
-    throw failedError(`ffprobe ended with status ${status}.`, detail.command, stderr);
-  }
-  const pictures = streams.filter((stream) => object(stream.disposition).attached_pic !== 1);
-  const stream = pictures[0];
-  if (!stream) {
-    throw streams.length > 0
-      ? new OmniError(
-          'cover_art_only',
-          `${path} has a cover picture but no video.`,
-          'Name a file with a video stream.',
-          { path },
-        )
-      : new OmniError('no_video_stream', `${path} has no video stream.`, 'Name a file with a video stream.', {
-          path,
-        });
-  }
-  const { value, problems } = describe(path, size, object(json.format), stream);
-  if (pictures.length > 1) {
-    problems.push({
-      code: 'several_video_streams',
-      message: `The file has ${pictures.length} video streams; the first one is assessed.`,
-    });
-  }
-  return { value, problems };
+/** Device, inode, size and time of last change: equal as long as the file is the same one, unwritten. */
+export async function fingerprint(path: string): Promise<string> {
+  const { dev, ino, size, mtimeMs } = await stat(path);
+  return [dev, ino, size, mtimeMs].join(':');
 }
 
 /**
- * Turns ffprobe's JSON into facts. Never fails on a missing or senseless field: it says so.
+ * Reads a video's facts. The first video stream that is not a cover picture is the one.
  *
- * @throws OmniError `frame_too_large`, `not_a_video` where there is no picture size at all.
+ * @throws OmniError `file_*`, `lfs_pointer`, `playlist_refused`, `format_refused`, `not_a_video`, `no_video_stream`,
+ *   `cover_art_only`, `frame_too_large`, `ffmpeg_*`, `cancelled`
  */
-export function describe(
-  path: string,
-  size: number,
-  format: Json,
-  stream: Json,
-): { value: VideoInfo; problems: Problem[] } {
-  const problems: Problem[] = [];
-  const unknown = (field: string) =>
-    problems.push({
-      code: `unknown_${field}`,
-      message: `The container does not say its ${field.replaceAll('_', ' ')}.`,
-    });
-  const codedWidth = positive(stream.width);
-  const codedHeight = positive(stream.height);
-  if (codedWidth === null || codedHeight === null) {
+export async function probeVideo(path: string, options: ProbeOptions = {}): Promise<Probed> {
+  const absolute = resolve(path);
+  await refuseKnownNonVideo(absolute);
+  const { ffprobe } = await locateFfmpeg();
+  const before = await fingerprint(absolute);
+  const args = ['-hide_banner', '-v', 'error', ...inputLimits.flat()];
+  args.push('-of', 'json', '-show_format', '-show_streams', '-i', inputUrl(absolute));
+  const { code, stdout, stderr } = await capture(ffprobe, args, {
+    signal: options.signal,
+    timeout: options.timeout ?? 60_000,
+  });
+  const detail = { path: absolute, command: shown(ffprobe, args), stderr };
+  if (/not on whitelist/i.test(stderr)) {
+    const format = /Format not on whitelist|Format (\S+) not on whitelist/.exec(stderr)?.[1];
+    throw new OmniError(
+      'format_refused',
+      `${absolute} is${format ? ` ${format}, ` : ' '}not in one of the video formats that are opened.`,
+      'Give a video in a file of its own (MP4, MOV, Matroska, WebM, MPEG-TS, AVI, MXF, …).',
+      detail,
+    );
+  }
+  let report: unknown;
+  try {
+    report = JSON.parse(stdout);
+  } catch {
+    report = {};
+  }
+  const streams = list(report, 'streams');
+  if (code !== 0 || streams.length === 0) {
+    const cut = /moov atom not found/.test(stderr);
     throw new OmniError(
       'not_a_video',
-      `${path} does not say how large its pictures are.`,
-      'Play the file; if it was being recorded or copied, wait for it to be complete.',
+      cut
+        ? `${absolute} has no index (moov box): it is cut, or its recording was never finished.`
+        : `${absolute} can't be read as a video${lastLine(stderr)}.`,
+      cut ? 'Copy or record the file again.' : 'Check that the file is a video and complete.',
+      detail,
+    );
+  }
+  const [{ size }, edits] = await Promise.all([stat(absolute), readTrackEdits(absolute).catch(() => null)]);
+  const parsed = parseProbe(report, { path: absolute, size, fingerprint: before });
+  if (edits) {
+    const shownFrom = edits.edits[0]?.mediaTime ?? 0;
+    if (edits.edits.length > 1 || shownFrom < 0 || shownFrom > edits.firstOffset) {
+      parsed.problems.push({
+        code: 'edit_list',
+        message: `An edit list of ${edits.edits.length} entries is applied: parts of the file are left out, delayed or shown again, as in a player.`,
+      });
+    }
+  }
+  return parsed;
+}
+
+/**
+ * ffprobe's JSON to facts. Fields that are missing or can't be so become a default and a problem.
+ *
+ * @throws OmniError `no_video_stream`, `cover_art_only`, `frame_too_large`, `not_a_video` (a video stream without a
+ *   size)
+ */
+export function parseProbe(
+  report: unknown,
+  file: { readonly path: string; readonly size: number; readonly fingerprint: string },
+): Probed {
+  const problems: Problem[] = [];
+  const { path } = file;
+  const all = list(report, 'streams').filter((stream) => text(stream, 'codec_type') === 'video');
+  const videos = all.filter((stream) => number(field(stream, 'disposition'), 'attached_pic') !== 1);
+  const stream = videos[0];
+  if (!stream) {
+    if (all.length > 0) {
+      throw new OmniError(
+        'cover_art_only',
+        `${path} has a cover picture but no video.`,
+        'Give a video file.',
+        { path },
+      );
+    }
+    throw new OmniError(
+      'no_video_stream',
+      `${path} has no video stream.`,
+      'Give a file with a video stream.',
       { path },
     );
   }
-  if (Math.max(codedWidth, codedHeight) > largestSide) {
+  const streamIndex = number(stream, 'index') ?? 0;
+  if (videos.length > 1) {
+    problems.push({
+      code: 'several_video_streams',
+      message: `The file has ${videos.length} video streams; stream ${streamIndex}, the first, is assessed.`,
+    });
+  }
+  const format = field(report, 'format');
+
+  const codedWidth = number(stream, 'width') ?? 0;
+  const codedHeight = number(stream, 'height') ?? 0;
+  if (!(codedWidth >= 1 && codedHeight >= 1)) {
+    throw new OmniError(
+      'not_a_video',
+      `The video stream of ${path} has no picture size: its header is missing or damaged.`,
+      'Copy or export the file again.',
+      { path },
+    );
+  }
+  if (codedWidth * codedHeight > maxPixels) {
     throw new OmniError(
       'frame_too_large',
-      `${path} has pictures of ${codedWidth}×${codedHeight}; up to ${largestSide} px per side are read.`,
-      'Scale it down first, if it is what it claims to be.',
+      `The frames of ${path} are ${codedWidth}x${codedHeight} px; more than ${maxPixels} px are not decoded.`,
+      'Scale the video down first, if it really is that large.',
       { path },
     );
   }
   const rotation = rotationOf(stream);
   const turned = rotation === 90 || rotation === 270;
-  const average = ratio(stream.avg_frame_rate);
-  const nominal = ratio(stream.r_frame_rate);
-  const fps = [average, nominal].find((rate) => rate !== null && rate > 0.01 && rate <= 1000) ?? 25;
-  if (average === null && nominal === null) unknown('frame_rate');
-  const duration = positive(stream.duration) ?? tagDuration(stream) ?? positive(format.duration);
-  if (duration === null) unknown('duration');
-  const transfer = text(stream.color_transfer);
-  const hdr = transfer === 'smpte2084' ? 'pq' : transfer === 'arib-std-b67' ? 'hlg' : null;
-  const fieldOrder = text(stream.field_order);
-  const interlaced = fieldOrder !== null && ['tt', 'bb', 'tb', 'bt'].includes(fieldOrder);
-  if (interlaced) {
-    problems.push({
-      code: 'deinterlaced',
-      message: 'The clip is interlaced; it was deinterlaced frame by frame (bwdif).',
-    });
+  const storedAspect = ratio(text(stream, 'sample_aspect_ratio')?.replace(':', '/')) ?? 1;
+  const aspect = storedAspect > 0 && Number.isFinite(storedAspect) ? storedAspect : 1;
+
+  const startTime = number(stream, 'start_time') ?? number(format, 'start_time') ?? 0;
+  const tagged = clock(
+    text(field(stream, 'tags'), 'DURATION') ?? text(field(stream, 'tags'), 'DURATION-eng'),
+  );
+  const formatDuration = number(format, 'duration');
+  const duration = positive(number(stream, 'duration')) ?? positive(tagged) ?? positive(formatDuration);
+  if (duration === null) {
+    problems.push({ code: 'duration_unknown', message: 'The file does not say how long it is.' });
   }
-  // A container's nominal rate is the finest that fits all frames: far from the average, frames come unevenly.
-  const vfr = average !== null && nominal !== null && Math.abs(nominal / average - 1) > 0.02;
-  if (vfr) {
-    problems.push({
-      code: 'vfr',
-      message: `The frame rate varies around ${Number(fps.toFixed(2))} fps; times are those of the frames.`,
-    });
+  const frames = positive(number(stream, 'nb_frames'));
+
+  const average = positive(ratio(text(stream, 'avg_frame_rate')));
+  const base = positive(ratio(text(stream, 'r_frame_rate')));
+  let fps = average ?? (frames && duration ? frames / duration : null) ?? base;
+  if (fps !== null && fps > 1_000) fps = base !== null && base <= 1_000 ? base : null;
+  if (fps === null) {
+    fps = 25;
+    problems.push({ code: 'fps_unknown', message: 'The file gives no credible frame rate; 25 is taken.' });
   }
+
+  const transfer = known(text(stream, 'color_transfer'));
+  const fieldOrder = known(text(stream, 'field_order'));
+  const pixelFormat = text(stream, 'pix_fmt') ?? 'unknown';
+  if (pixelFormat === 'unknown') {
+    problems.push({ code: 'pixel_format_unknown', message: 'The file does not say its pixel format.' });
+  }
+  const alpha = /^(yuva|rgba|bgra|argb|abgr|gbrap|ya|ayuv|vuya|pal8)/.test(pixelFormat);
+  const profile = known(text(stream, 'profile'));
+  const bitrate = positive(number(stream, 'bit_rate')) ?? positive(number(format, 'bit_rate'));
+  if (bitrate === null)
+    problems.push({ code: 'bitrate_unknown', message: 'The file does not say its bit rate.' });
+
   return {
     value: {
       path,
-      container: text(format.format_name) ?? 'unknown',
-      codec: text(stream.codec_name) ?? 'unknown',
-      profile: text(stream.profile),
-      pixelFormat: text(stream.pix_fmt) ?? 'unknown',
-      bitDepth: bitDepthOf(stream),
+      container: text(format, 'format_name') ?? 'unknown',
+      codec: text(stream, 'codec_name') ?? 'unknown',
+      profile,
+      pixelFormat,
+      bitDepth: positive(number(stream, 'bits_per_raw_sample')) ?? depthOf(pixelFormat),
       width: turned ? codedHeight : codedWidth,
       height: turned ? codedWidth : codedHeight,
-      sampleAspectRatio: sampleAspect(stream, turned),
+      sampleAspectRatio: turned ? 1 / aspect : aspect,
       fps,
-      vfr,
-      frames: positive(stream.nb_frames),
+      vfr: average !== null && base !== null && base <= 1_000 && Math.abs(base / average - 1) > 0.005,
+      frames,
       duration,
-      startTime: number(stream.start_time) ?? number(format.start_time) ?? 0,
-      bitrate: positive(stream.bit_rate) ?? positive(format.bit_rate),
+      startTime,
+      bitrate,
       color: {
-        space: text(stream.color_space),
+        space: known(text(stream, 'color_space')),
         transfer,
-        primaries: text(stream.color_primaries),
-        range: text(stream.color_range),
+        primaries: known(text(stream, 'color_primaries')),
+        range: known(text(stream, 'color_range')),
       },
-      hdr,
+      hdr: transfer === 'smpte2084' ? 'pq' : transfer === 'arib-std-b67' ? 'hlg' : null,
       rotation,
-      interlaced,
-      streamIndex: number(stream.index) ?? 0,
-      size,
+      interlaced: fieldOrder !== null && fieldOrder !== 'progressive',
+      alpha,
+      streamIndex,
+      size: file.size,
+      fingerprint: file.fingerprint,
     },
     problems,
   };
 }
 
-function parse(stdout: string): Json | undefined {
-  try {
-    return object(JSON.parse(stdout));
-  } catch {
-    return undefined;
+/** Clockwise quarter turns from the display matrix, or from the `rotate` tag of older files. */
+function rotationOf(stream: unknown): VideoInfo['rotation'] {
+  let degrees = number(field(stream, 'tags'), 'rotate') ?? 0;
+  for (const data of list(stream, 'side_data_list')) {
+    // The matrix turns counter-clockwise.
+    const matrix = number(data, 'rotation');
+    if (matrix !== null) degrees = -matrix;
   }
+  const quarter = ((Math.round(degrees / 90) % 4) + 4) % 4;
+  return ([0, 90, 180, 270] as const)[quarter] ?? 0;
 }
 
-const object = (value: unknown): Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
-const list = (value: unknown): Json[] => (Array.isArray(value) ? value.map(object) : []);
-
-function text(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' && value !== 'unknown' && value !== 'N/A' ? value : null;
+/** Bits per component from ffmpeg's name of a pixel format: `yuv420p10le`, `p010le`, `gray12be`, `rgb48le`. */
+function depthOf(pixelFormat: string): number {
+  if (/^(rgb48|bgr48|rgba64|bgra64|ya16|gray16|gbrp16|gbrap16)/.test(pixelFormat)) return 16;
+  const match = /^(?:p[0-4]|y2|xv3|xyz)(10|12|16)|(?:p|gray|gbrap?)(9|10|12|14|16)(?:le|be|msb)/.exec(
+    pixelFormat,
+  );
+  return Number(match?.[1] ?? match?.[2] ?? 8);
 }
 
-function number(value: unknown): number | null {
-  const parsed =
-    typeof value === 'number'
-      ? value
-      : typeof value === 'string' && value !== ''
-        ? Number(value)
-        : Number.NaN;
-  return Number.isFinite(parsed) ? parsed : null;
+function field(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }
 
-function positive(value: unknown): number | null {
-  const parsed = number(value);
-  return parsed !== null && parsed > 0 ? parsed : null;
+function list(value: unknown, name: string): unknown[] {
+  const found = field(value, name);
+  return Array.isArray(found) ? found : [];
 }
 
-function ratio(value: unknown): number | null {
-  const [top, bottom] = String(value ?? '')
-    .split(/[/:]/)
-    .map(Number);
-  const quotient = top! / bottom!;
-  return Number.isFinite(quotient) && quotient > 0 ? quotient : null;
+function text(value: unknown, name: string): string | null {
+  const found = field(value, name);
+  return typeof found === 'string' && found !== '' ? found : null;
 }
 
-/** Matroska says a stream's duration in a tag: 00:00:12.480000000. */
-function tagDuration(stream: Json): number | null {
-  const match = /^(\d+):(\d\d):(\d\d(?:\.\d+)?)$/.exec(text(object(stream.tags).DURATION) ?? '');
-  return match ? positive(Number(match[1]) * 3600 + Number(match[2]) * 60 + Number(match[3])) : null;
+/** A finite number, also where ffprobe writes it as a string; `N/A` and the like are null. */
+function number(value: unknown, name: string): number | null {
+  const found = field(value, name);
+  const converted = typeof found === 'string' && found.trim() !== '' ? Number(found) : found;
+  return typeof converted === 'number' && Number.isFinite(converted) ? converted : null;
 }
 
-/** Clockwise rotation for display; ffprobe's display matrix counts the other way round. */
-function rotationOf(stream: Json): 0 | 90 | 180 | 270 {
-  const matrix = list(stream.side_data_list)
-    .map((data) => number(data.rotation))
-    .find((angle) => angle !== null);
-  const degrees =
-    matrix !== undefined && matrix !== null ? -matrix : (number(object(stream.tags).rotate) ?? 0);
-  return ((((Math.round(degrees / 90) * 90) % 360) + 360) % 360) as 0 | 90 | 180 | 270;
+function positive(value: number | null): number | null {
+  return value !== null && value > 0 ? value : null;
 }
 
-function sampleAspect(stream: Json, turned: boolean): number {
-  const aspect = ratio(stream.sample_aspect_ratio) ?? 1;
-  return turned ? 1 / aspect : aspect;
+function known(value: string | null): string | null {
+  return value === 'unknown' || value === 'unspecified' || value === 'reserved' ? null : value;
 }
 
-function bitDepthOf(stream: Json): number {
-  const raw = positive(stream.bits_per_raw_sample);
-  if (raw !== null) return raw;
-  const depth = /(?:p|gray|gbrp|rgb|p0)(9|10|12|14|16)(?:le|be)?$/.exec(text(stream.pix_fmt) ?? '');
-  return depth ? Number(depth[1]) : 8;
+/** `30000/1001` */
+function ratio(value: string | null | undefined): number | null {
+  const match = /^(\d+)\/(\d+)$/.exec(value ?? '');
+  const result = match ? Number(match[1]) / Number(match[2]) : Number.NaN;
+  return Number.isFinite(result) ? result : null;
+}
+
+/** `00:00:10.040000000`, as Matroska's statistics tags write a duration. */
+function clock(value: string | null): number | null {
+  const match = /^(\d+):(\d+):(\d+(?:\.\d+)?)$/.exec(value ?? '');
+  return match ? Number(match[1]) * 3_600 + Number(match[2]) * 60 + Number(match[3]) : null;
+}
+
+function lastLine(stderr: string): string {
+  const line = stderr
+    .trim()
+    .split('\n')
+    .at(-1)
+    ?.replace(/^\[[^\]]*\]\s*/, '')
+    .replace(/^file:.*?: /, '')
+    .trim();
+  return line ? `: ${line}` : '';
 }

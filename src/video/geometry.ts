@@ -1,0 +1,87 @@
+/**
+ * Who shrinks a frame, and how far. The networks are trained on what Pillow's bicubic makes of a whole RGB frame;
+ * sending whole frames through a pipe would cost more than decoding them. So ffmpeg shrinks to a size from which
+ * {@link Resampler}, which is Pillow's bicubic exactly, goes the last step. Measured against Pillow on whole frames:
+ * test/unit/video/pillow.test.ts.
+ */
+import type { FragmentsView, FrameView } from './frames.ts';
+
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Sides below this are finished by us even where ffmpeg shrinks most of the way. */
+const smallSide = 128;
+
+/** What ffmpeg sends, as a multiple of a small target. */
+const smallMargin = 4;
+
+/**
+ * The size ffmpeg sends for a target. Growing is left to us, and so is the last step to a small target: there the
+ * pixels next to the border, which swscale weights unlike Pillow, are too large a share. Elsewhere ffmpeg does it all.
+ */
+export function sentSize(source: Size, target: Size): Size {
+  const margin = Math.min(target.width, target.height) < smallSide ? smallMargin : 1;
+  return {
+    width: Math.min(source.width, margin * target.width),
+    height: Math.min(source.height, margin * target.height),
+  };
+}
+
+/**
+ * By how much a motion frame is shrunk before it becomes RGB, a whole number. RGB clips what the camera's Y'CbCr can
+ * hold beyond it, so that converting after all the shrinking would change saturated areas; converting whole frames of
+ * every frame would cost too much.
+ */
+export function shrinkBeforeRgb(source: Size, sent: Size): number {
+  const shrink = Math.sqrt((source.width * source.height) / (sent.width * sent.height));
+  return Math.max(1, Math.floor(shrink / 2.5));
+}
+
+/** The canvas that the patches of a fragments view are cut from: at most `area` px, but large enough for them. */
+export function canvasSize(source: Size, view: FragmentsView): Size {
+  const scale = Math.min(1, Math.sqrt(view.area / (source.width * source.height)));
+  const least = Math.floor(view.size / view.cell) * view.cell;
+  return {
+    width: Math.max(least, Math.floor(source.width * scale + 0.5)),
+    height: Math.max(least, Math.floor(source.height * scale + 0.5)),
+  };
+}
+
+export function targetSize(source: Size, view: FrameView): Size {
+  return view.kind === 'squash' ? { width: view.size, height: view.size } : canvasSize(source, view);
+}
+
+/**
+ * Cuts the centred patch of each cell of a grid over the canvas and lays them out as a square. After Wu et al.,
+ * "FAST-VQA" (ECCV 2022), with fixed places.
+ *
+ * @param canvas u8 [height, width, 3]
+ * @param out receives u8 [size, size, 3] from `offset` on
+ */
+export function cutFragments(
+  canvas: Uint8Array,
+  { width, height }: Size,
+  view: FragmentsView,
+  out: Uint8Array,
+  offset: number,
+): void {
+  const { size, cell } = view;
+  const grid = Math.floor(size / cell);
+  for (let row = 0; row < grid; row++) {
+    const top = Math.floor((row * height) / grid);
+    const y = top + Math.floor((Math.floor(((row + 1) * height) / grid) - top - cell) / 2);
+    for (let column = 0; column < grid; column++) {
+      const left = Math.floor((column * width) / grid);
+      const x = left + Math.floor((Math.floor(((column + 1) * width) / grid) - left - cell) / 2);
+      for (let line = 0; line < cell; line++) {
+        const from = ((y + line) * width + x) * 3;
+        out.set(
+          canvas.subarray(from, from + cell * 3),
+          offset + ((row * cell + line) * size + column * cell) * 3,
+        );
+      }
+    }
+  }
+}
