@@ -10,7 +10,7 @@ import { ResultCache } from '../engine/results.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { expandInputs } from './inputs.ts';
-import { errorText, exit, type Io, ProgressLine, serialized, styleFor } from './io.ts';
+import { errorText, exit, type Io, ProgressLine, serialized, styleFor, unread } from './io.ts';
 import { loadForCommand, type RuntimeFlags } from './load.ts';
 import { documentOf, type Format, jsonLine, OutputFile } from './output.ts';
 
@@ -117,6 +117,7 @@ function conclude(
     io.stderr.write(`${printable(video.path)}: MOS ${mos.toFixed(2)} is below ${failBelow}.\n`);
   }
   const failed = entries.length - records.length;
+  if (interrupted && io.signal.reason === unread) return exit.done;
   if (interrupted) {
     io.stderr.write(`Interrupted: ${records.length} of ${files} assessed.\n`);
     return exit.interrupted;

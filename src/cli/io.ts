@@ -12,9 +12,12 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: NodeJS.ProcessEnv;
-  /** Aborted by Ctrl+C. */
+  /** Aborted by Ctrl+C, and with the reason {@link unread} when nobody reads stdout any more. */
   readonly signal: AbortSignal;
 }
+
+/** Why a command ends without having failed: `omnivqa … | head`. */
+export const unread = 'nobody reads the output any more';
 
 /** Exit statuses; part of the command line's contract. */
 export const exit = { done: 0, threshold: 1, usage: 2, failed: 3, interrupted: 130 } as const;

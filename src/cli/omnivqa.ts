@@ -1,21 +1,20 @@
 #!/usr/bin/env node
+import { exit, unread } from './io.ts';
 import { run } from './main.ts';
 
 const controller = new AbortController();
 const interrupt = () => {
   // The first one ends the work cleanly, the second ends the process.
-  if (controller.signal.aborted) process.exit(130);
+  if (controller.signal.aborted) process.exit(exit.interrupted);
   controller.abort();
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[KStopping; once more stops at once.\n');
 };
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt);
 
-// `omnivqa … | head`: nobody reads any more. The work ends, and that is no failure.
-let unread = false;
+// `omnivqa … | head`: the work ends, and that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  unread = true;
-  controller.abort();
+  controller.abort(unread);
 });
 process.stderr.on('error', () => undefined);
 
@@ -26,4 +25,4 @@ const status = await run(process.argv.slice(2), {
   env: process.env,
   signal: controller.signal,
 });
-process.exitCode = unread ? 0 : status;
+process.exitCode = controller.signal.reason === unread ? exit.done : status;

@@ -39,8 +39,10 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** What stdin holds; nothing by default. */
   readonly input?: string;
-  /** Whether all three streams are a terminal. */
-  readonly terminal?: boolean;
+  /** Streams to use in the place of ones that are no terminals. */
+  readonly stdin?: Io['stdin'];
+  readonly stdout?: Collected;
+  readonly stderr?: Collected;
 }
 
 /** A terminal that nothing was typed into yet. */
@@ -50,9 +52,8 @@ export class Keyboard extends PassThrough {
 
 /** Runs a command line in this process. */
 export async function omnivqa(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-  const terminal = options.terminal ?? false;
-  const [stdout, stderr] = [new Collected({ isTTY: terminal }), new Collected({ isTTY: terminal })];
-  const stdin: Io['stdin'] = Readable.from(options.input === undefined ? [] : [options.input]);
+  const { stdout = new Collected(), stderr = new Collected() } = options;
+  const stdin = options.stdin ?? Readable.from(options.input === undefined ? [] : [options.input]);
   const signal = options.signal ?? new AbortController().signal;
   const status = await run(args, { stdin, stdout, stderr, env: {}, signal });
   return { status, stdout: stdout.text, stderr: stderr.text };

@@ -1,8 +1,14 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type EngineModel, loadEngineModel } from '../../src/engine/models.ts';
-import { copyCheckpoint, editJson } from './checkpoints.ts';
+import { copyCheckpoint, editJson, fixtures } from './checkpoints.ts';
 import { temporaryDirectory } from './media.ts';
+
+/** Flags of a small random model on one thread of the CPU. */
+export const smallModel: readonly string[] = [
+  ...['--model', join(fixtures, 'separate-patch')],
+  ...['--provider', 'cpu', '--threads', '1'],
+];
 
 /** Points the cache of this process to a directory of the running test. */
 export function temporaryCache(directory = temporaryDirectory()): string {
