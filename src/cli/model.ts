@@ -2,6 +2,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { printable, safeJson } from '../assessment/text.ts';
 import { rateWindow, type Stage } from '../engine/assess.ts';
+import { cancelled } from '../engine/content.ts';
 import {
   compiledModel,
   compileOptions,
@@ -129,7 +130,12 @@ export async function verifyCommand(name: string, io: Io): Promise<number> {
   return exit.done;
 }
 
-/** Reads every number of a checkpoint; one that is none would make every score one that is none. */
+/**
+ * Reads every number of a checkpoint: one that is none would make every score one that is none.
+ *
+ * @returns how many there are.
+ * @throws OmniError `checkpoint_corrupt` with one finding per tensor, `cancelled`.
+ */
 async function verifyNumbers({ directory, tensors }: Checkpoint, io: Io): Promise<number> {
   const progress = new ProgressLine(io);
   const reader = new TensorReader();
@@ -140,23 +146,17 @@ async function verifyNumbers({ directory, tensors }: Checkpoint, io: Io): Promis
   try {
     for (const tensor of tensors.values()) {
       const elements = tensor.shape.reduce((product, dim) => product * dim, 1);
-      let broken = 0;
-      for (let from = 0; from < elements; from += piece.length) {
-        const length = Math.min(piece.length, elements - from);
-        reader.read(tensor, from, length, piece);
-        for (let i = 0; i < length; i += 1) if (!Number.isFinite(piece[i])) broken += 1;
-        progress.show(
-          'Reading',
-          (read + (tensor.bytes * (from + length)) / elements) / 1e6,
-          total / 1e6,
-          'MB',
-        );
-        await new Promise(setImmediate);
-        if (io.signal.aborted) {
-          throw new OmniError('cancelled', 'The check was cancelled.', 'Start it again if needed.');
+      try {
+        for (let from = 0; from < elements; from += piece.length) {
+          reader.read(tensor, from, Math.min(piece.length, elements - from), piece);
+          progress.show('Reading', (read + (tensor.bytes * from) / elements) / 1e6, total / 1e6, 'MB');
+          await new Promise(setImmediate);
+          if (io.signal.aborted) throw cancelled();
         }
+      } catch (error) {
+        if (!OmniError.is(error, 'checkpoint_corrupt')) throw error;
+        findings.push(error.message);
       }
-      if (broken > 0) findings.push(`${tensor.name}: ${broken} of ${elements} numbers are not finite`);
       read += tensor.bytes;
       count += elements;
     }
@@ -167,8 +167,8 @@ async function verifyNumbers({ directory, tensors }: Checkpoint, io: Io): Promis
   if (findings.length === 0) return count;
   throw new OmniError(
     'checkpoint_corrupt',
-    `${directory} holds numbers that are not finite, in ${findings.length} of ${tensors.size} tensors.`,
-    'Download the weights again, or look at the training that wrote them.',
+    `${findings.length} of the ${tensors.size} tensors in ${directory} can not be used.`,
+    'Download the files again; if it stays so, the training that wrote them had diverged.',
     { path: directory, findings },
   );
 }
