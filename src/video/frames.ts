@@ -543,7 +543,8 @@ function resampler(from: Size, to: Size): Resampler {
 /** Seconds from the first to the end of the last frame that the container promises; null where it does not. */
 function claimedEnd(info: VideoInfo): number | null {
   const byFrames = info.frames === null ? null : info.frames / info.fps;
-  if (info.duration === null) return byFrames;
+  // ffprobe measures an AVI's duration on what is there; its header's frame count is the claim.
+  if (info.duration === null || (info.container === 'avi' && byFrames !== null)) return byFrames;
   return byFrames === null ? info.duration : Math.min(info.duration, byFrames);
 }
 
