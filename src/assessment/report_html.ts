@@ -27,7 +27,7 @@ export function htmlReport(entries: readonly BatchEntry[], styleHash: string): s
   const summary =
     entries.length < 2
       ? ''
-      : `<table><thead><tr><th>Clip</th><th>MOS</th><th></th><th>Worst moment</th></tr></thead><tbody>${entries
+      : `<table><thead><tr><th>Clip</th><th>MOS</th><th>Grade</th><th>Worst moment</th></tr></thead><tbody>${entries
           .map((entry) =>
             isFailed(entry)
               ? `<tr><td>${escaped(entry.path)}</td><td colspan="3" class="bad">${escaped(entry.error.message)}</td></tr>`

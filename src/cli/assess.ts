@@ -67,6 +67,7 @@ async function assessAll(
       // A wrong name or an empty file is known without a model.
       const refusal: unknown = await refuseKnownNonVideo(path).catch((error: unknown) => error);
       if (!refusal) model ??= await loadForCommand(flags.model, flags, io, progress);
+      progress.show(label, 0, null, 'frames');
       let entry: BatchEntry;
       let kept = false;
       try {
@@ -88,7 +89,7 @@ async function assessAll(
       if (isLive(flags)) {
         if (flags.format === 'ndjson') io.stdout.write(jsonLine(entry));
         else if (!isFailed(entry)) {
-          io.stdout.write(`${textReport(entry, style, io.stdout.columns)}${several ? '\n' : ''}`);
+          io.stdout.write(`${textReport(entry, style, io.stdout.columns || 80)}${several ? '\n' : ''}`);
         }
       }
       if (interrupted) break;
@@ -119,7 +120,8 @@ function conclude(
   const failed = entries.length - records.length;
   if (interrupted && io.signal.reason === unread) return exit.done;
   if (interrupted) {
-    io.stderr.write(`Interrupted: ${records.length} of ${files} assessed.\n`);
+    const finished = records.filter(({ status }) => status !== 'cancelled').length;
+    io.stderr.write(`Interrupted: ${finished} of ${files} finished.\n`);
     return exit.interrupted;
   }
   if (files > 1 && format === 'text') {

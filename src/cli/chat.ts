@@ -32,6 +32,7 @@ export async function chatCommand(
   const progress = new ProgressLine(io);
   const model = await loadForCommand(flags.model, flags, io, progress);
   try {
+    progress.show(path, 0, null, 'frames');
     const { clip, problems, span } = await clipTokens(path, model, {
       signal: io.signal,
       onProgress: ({ frames, total }) => progress.show(path, frames, total, 'frames'),

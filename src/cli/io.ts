@@ -97,7 +97,7 @@ export class ProgressLine {
       if (share) figures.push(`${clock(Math.ceil((seconds * (1 - share)) / share))} left`);
     }
     const text = figures.join(', ');
-    const room = Math.max(8, (stderr.columns ?? 80) - text.length - 4);
+    const room = Math.max(8, (stderr.columns || 80) - text.length - 4);
     const name = [...printable(label)];
     const shown = name.length > room ? `…${name.slice(1 - room).join('')}` : name.join('');
     stderr.write(`\r\u001b[K${shown}  ${text}`);

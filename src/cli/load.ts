@@ -10,7 +10,7 @@ export interface RuntimeFlags {
   readonly threads?: number;
 }
 
-/** Loads a model, compiling it where needed, with progress and notes. */
+/** Loads a model, compiling it where needed, with progress and notes on stderr. */
 export async function loadForCommand(
   name: string,
   { provider, precision, threads }: RuntimeFlags,
@@ -18,7 +18,7 @@ export async function loadForCommand(
   progress: ProgressLine,
 ): Promise<EngineModel> {
   try {
-    return await loadEngineModel(name, {
+    const model = await loadEngineModel(name, {
       provider,
       precision,
       ...(threads === undefined ? {} : { threads }),
@@ -29,6 +29,11 @@ export async function loadForCommand(
         io.stderr.write(`Note: ${printable(message)}\n`);
       },
     });
+    progress.clear();
+    const { provider: chosen, reason } = model.omni.choice;
+    // Whoever watches wants to know which device works; a log does not need it with every call.
+    if (provider === 'auto' && io.stderr.isTTY) io.stderr.write(`Runs on ${chosen}: ${printable(reason)}\n`);
+    return model;
   } finally {
     progress.clear();
   }

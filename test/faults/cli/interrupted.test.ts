@@ -30,7 +30,7 @@ describe('Ctrl+C', () => {
       await framesAreRead(run.child);
       run.child.kill(signal);
       const { status, stdout, stderr } = await run.finished;
-      expect(stderr).toMatch(/^Interrupted: [01] of 1 assessed\.$/m);
+      expect(stderr).toMatch(/^Interrupted: 0 of 1 finished\.$/m);
       expect({ status, stdout }).toEqual({ status: 130, stdout: '' });
       const entry: unknown = JSON.parse(readFileSync(output, 'utf8'));
       const { value } = parseAssessment(entry);
@@ -57,7 +57,7 @@ describe('Ctrl+C', () => {
     };
     const { status, stderr } = await omnivqa(call, { signal: controller.signal, stdout });
     expect(status).toBe(130);
-    expect(stderr).toBe('Interrupted: 1 of 3 assessed.\n');
+    expect(stderr).toBe('Interrupted: 1 of 3 finished.\n');
     const entries = stdout.text
       .trimEnd()
       .split('\n')
