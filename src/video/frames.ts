@@ -69,7 +69,7 @@ export interface FramesRead {
 
 export interface ReadFramesOptions {
   readonly signal?: AbortSignal;
-  /** Told the number of frames read so far, a few times a second at most. */
+  /** Told the number of frames read so far, at each of them. */
   readonly onProgress?: (frames: number) => void;
   /** Milliseconds without output after which ffmpeg counts as hung; default 60 000. */
   readonly stallTimeout?: number;
@@ -250,7 +250,6 @@ export async function* readFrames(
   const full: Filling[] = [];
   let motionFrames = 0;
   const keyFrames = new Array<number>(viewCount).fill(0);
-  let reported = 0;
   let wake = () => {};
   let over = false;
 
@@ -337,6 +336,7 @@ export async function* readFrames(
         motionResampler.fromGbr(motionSource, filling.motionPixels, filling.motion * motionBytes);
         filling.motion++;
         motionFrames++;
+        options.onProgress?.(motionFrames);
         release();
         return;
       }
@@ -443,9 +443,6 @@ export async function* readFrames(
         child.heldBack = false;
         child.stdout.resume();
       }
-      const read = window.firstFrame + window.times.length;
-      if (read > reported) options.onProgress?.(read);
-      reported = read;
       yield window;
     }
     if (failure) throw failure;
@@ -463,7 +460,6 @@ export async function* readFrames(
       if (filling.motion === 0) continue;
       const window = finish(filling);
       end = window.end;
-      options.onProgress?.(window.firstFrame + window.times.length);
       yield window;
     }
     await assertUnchanged(info);
