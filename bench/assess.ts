@@ -25,14 +25,20 @@ export async function benchAssess(root: string, work: string): Promise<readonly 
   await decode();
 
   const decodes: number[] = [];
-  const assessments: { total: number; work: number; load: number; ratio: number; peak: number }[] = [];
+  const assessments: Record<
+    'total' | 'work' | 'load' | 'ratio' | 'peak' | 'decode' | 'vision' | 'motion' | 'language',
+    number
+  >[] = [];
   for (let i = 0; i < rounds; i += 1) {
     const before = await decode();
     const run = await assess();
     const after = await decode();
     decodes.push(before, after);
-    const { timing } = JSON.parse(run.stdout) as { timing: { wall: number } };
+    const { timing } = JSON.parse(run.stdout) as {
+      timing: { wall: number; decode: number; vision: number; motion: number; language: number };
+    };
     assessments.push({
+      ...timing,
       total: run.wall,
       work: timing.wall,
       load: run.wall - timing.wall,
@@ -55,6 +61,10 @@ export async function benchAssess(root: string, work: string): Promise<readonly 
         { name: 'whole command / ffmpeg decode', value: of('total') / median(decodes), unit: '×' },
         { name: 'ffmpeg -i clip -f null -', value: median(decodes), unit: 's' },
         { name: 'assessment', value: of('work'), unit: 's' },
+        { name: '… waiting for frames', value: of('decode'), unit: 's' },
+        { name: '… vision', value: of('vision'), unit: 's' },
+        { name: '… motion', value: of('motion'), unit: 's' },
+        { name: '… language', value: of('language'), unit: 's' },
         { name: 'start and load', value: of('load'), unit: 's' },
         { name: 'first run ever (compiles the model)', value: first.wall, unit: 's' },
         { name: 'peak memory of omnivqa, without ffmpeg', value: of('peak') / 2 ** 20, unit: 'MiB' },

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -90,5 +90,5 @@ async function machine(): Promise<string> {
   const [cpu] = cpus();
   const ffmpeg = await locateFfmpeg();
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
-  return `${cpus().length} cores of ${cpu?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${process.arch}, Node ${process.versions.node}, ffmpeg ${ffmpeg.version}, onnxruntime ${version}`;
+  return `${cpus().length} cores of ${cpu?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${process.arch}, Node ${process.versions.node}, ffmpeg ${ffmpeg.version}, onnxruntime ${version}; load average ${loadavg()[1]?.toFixed(1)} in the last five minutes, the bench included`;
 }
