@@ -481,7 +481,9 @@ export async function* readFrames(
       );
     }
   } finally {
+    // Whoever gets control back may delete the file: ffmpeg has let go of it.
     child.stop();
+    await child.ended.catch(() => {});
   }
 
   if (errors > 0) {

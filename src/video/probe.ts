@@ -102,6 +102,8 @@ export async function probeVideo(path: string, options: ProbeOptions = {}): Prom
     report = {};
   }
   const streams = list(report, 'streams');
+  const oversize = /Picture size (\d+x\d+) is invalid/.exec(stderr)?.[1];
+  if (oversize && streams.length === 0) throw tooLarge(absolute, oversize);
   if (code !== 0 || streams.length === 0) {
     const cut = /moov atom not found/.test(stderr);
     throw new OmniError(
@@ -178,12 +180,7 @@ export function parseProbe(
     );
   }
   if (codedWidth * codedHeight > maxPixels) {
-    throw new OmniError(
-      'frame_too_large',
-      `The frames of ${path} are ${codedWidth}x${codedHeight} px; more than ${maxPixels} px are not decoded.`,
-      'Scale the video down first, if it really is that large.',
-      { path },
-    );
+    throw tooLarge(path, `${codedWidth}x${codedHeight}`);
   }
   const rotation = rotationOf(stream);
   const turned = rotation === 90 || rotation === 270;
@@ -255,6 +252,15 @@ export function parseProbe(
     },
     problems,
   };
+}
+
+function tooLarge(path: string, size: string): OmniError {
+  return new OmniError(
+    'frame_too_large',
+    `The frames of ${path} are ${size} px; more than ${maxPixels} px are not decoded.`,
+    'Scale the video down first, if it really is that large.',
+    { path },
+  );
 }
 
 /** Clockwise quarter turns from the display matrix, or from the `rotate` tag of older files. */

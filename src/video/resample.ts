@@ -114,7 +114,7 @@ export class Resampler {
     if (!this.#horizontal) return source;
     const { first, count, values, taps } = this.#horizontal;
     const { inputWidth, width } = this;
-    // Column by column and with integer arithmetic said outright: three times as fast as the plain loops.
+    // Math.imul and | 0 keep the sum an integer for the compiler: the plain loop takes 1.6 times as long.
     for (let x = 0; x < width; x++) {
       const start = first[x]!;
       const length = count[x]!;

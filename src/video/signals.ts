@@ -85,7 +85,7 @@ export class SignalCollector {
   readonly #cuts: number[] = [];
   readonly #freezes = new Lasting(freezeShortest);
   readonly #black = new Lasting(blackShortest);
-  #recent: number[] = [];
+  readonly #recent: number[] = [];
   #previous: Float32Array | null = null;
   /** Where the last cut may have been a flash: the picture before it. */
   #beforeCut: { readonly luma: Float32Array; readonly at: number } | null = null;
@@ -132,21 +132,22 @@ export class SignalCollector {
   }
 
   #cut(change: number, time: number, previous: Float32Array, current: Float32Array): void {
-    const usual = [...this.#recent].sort((a, b) => a - b)[Math.floor(this.#recent.length / 2)] ?? 0;
-    if (change < cutLeast || change < cutRatio * usual) {
-      this.#recent.push(change);
-      if (this.#recent.length > cutMemory) this.#recent.shift();
-      return;
-    }
-    this.#recent = [];
+    const usual = [...this.#recent].sort((a, b) => a - b)[Math.floor(this.#recent.length / 2)];
     const before = this.#beforeCut;
-    if (before && time - before.at <= flashLongest && meanChange(before.luma, current) < cutLeast / 2) {
+    if (usual === undefined || change < cutLeast || change < cutRatio * usual) this.#remember(change);
+    else if (before && time - before.at <= flashLongest && meanChange(before.luma, current) < cutLeast / 2) {
       this.#cuts.pop();
       this.#beforeCut = null;
-      return;
+      this.#remember(change);
+    } else {
+      this.#cuts.push(time);
+      this.#beforeCut = { luma: previous, at: time };
     }
-    this.#cuts.push(time);
-    this.#beforeCut = { luma: previous, at: time };
+  }
+
+  #remember(change: number): void {
+    this.#recent.push(change);
+    if (this.#recent.length > cutMemory) this.#recent.shift();
   }
 }
 

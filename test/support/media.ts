@@ -3,7 +3,16 @@ import { mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
+import type { Problem } from '../../src/protocol/errors.ts';
+import {
+  type FramePlan,
+  type FramesRead,
+  type FrameWindow,
+  type ReadFramesOptions,
+  readFrames,
+} from '../../src/video/frames.ts';
+import { probeVideo, type VideoInfo } from '../../src/video/probe.ts';
 import { Resampler } from '../../src/video/resample.ts';
 
 /** A directory of the running test, removed after it. */
@@ -13,9 +22,19 @@ export function temporaryDirectory(): string {
   return directory;
 }
 
+/** A directory of the test file that calls it outside of its tests, removed after the last of them. */
+export function sharedDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'omnivqa-test-'));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
 /** Runs ffmpeg to its end; a fixture that can not be made is a broken test set-up. */
 export function ffmpeg(...args: string[]): void {
-  const result = spawnSync('ffmpeg', ['-nostdin', '-v', 'error', '-y', ...args], { encoding: 'utf8' });
+  const result = spawnSync('ffmpeg', ['-nostdin', '-v', 'error', '-y', ...args], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
   if (result.status !== 0) throw new Error(`ffmpeg ${args.join(' ')}\n${result.stderr}`);
 }
 
@@ -68,6 +87,62 @@ export async function patchFile(path: string, at: number, bytes: Uint8Array): Pr
   const file = await open(path, 'r+');
   await file.write(bytes, 0, bytes.length, at);
   await file.close();
+}
+
+export interface ClipRead extends FramesRead {
+  readonly info: VideoInfo;
+  readonly windows: FrameWindow[];
+  /** Of the probe and of the decode. */
+  readonly problems: Problem[];
+  /** Their codes. */
+  readonly codes: string[];
+}
+
+/** Probes and reads a clip to its end. */
+export async function readClip(
+  path: string,
+  plan: Partial<FramePlan> = {},
+  options: ReadFramesOptions = {},
+): Promise<ClipRead> {
+  const { value: info, problems } = await probeVideo(path);
+  const windows: FrameWindow[] = [];
+  const frames = readFrames(
+    info,
+    { views: [{ kind: 'squash', size: 32 }], motionSize: 16, windowSeconds: 10, ...plan },
+    options,
+  );
+  for (;;) {
+    const next = await frames.next();
+    if (next.done) {
+      const all = [...problems, ...next.value.problems];
+      return { ...next.value, info, windows, problems: all, codes: all.map(({ code }) => code) };
+    }
+    windows.push(next.value);
+  }
+}
+
+/** All frames of a clip as ffmpeg itself converts them to RGB at full size. */
+export function decodeRgb(path: string, width: number, height: number): Uint8Array[] {
+  const filter = 'scale=flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic,format=rgb24';
+  const { stdout } = spawnSync(
+    'ffmpeg',
+    ['-nostdin', '-v', 'error', '-i', `file:${path}`, '-vf', filter, '-f', 'rawvideo', 'pipe:1'],
+    { maxBuffer: 2 ** 30 },
+  );
+  const bytes = width * height * 3;
+  return Array.from({ length: stdout.length / bytes }, (_, i) => stdout.subarray(i * bytes, (i + 1) * bytes));
+}
+
+/** Mean absolute difference, and the share of values that differ by more than 2. */
+export function pixelDifference(a: Uint8Array, b: Uint8Array): { mean: number; beyond2: number } {
+  if (a.length !== b.length) throw new Error(`${a.length} values against ${b.length}`);
+  let [sum, beyond] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const one = Math.abs(a[i]! - b[i]!);
+    sum += one;
+    if (one > 2) beyond++;
+  }
+  return { mean: sum / a.length, beyond2: beyond / a.length };
 }
 
 /** Pillow's bicubic of RGB u8 [height, width, 3]; held bit for bit against Pillow in test/unit/video/resample.test.ts. */
