@@ -1,0 +1,110 @@
+/**
+ * What the engine process and its client say to each other. `R` is the assessment record: this room imports
+ * nothing of ours, the two ends agree on the type where they connect.
+ *
+ * One client owns one engine. Jobs outlive neither the client's interest (cancel) nor the engine, but what a job has
+ * finished is in the clip's journal: asked again, it goes on from there.
+ */
+import type { SerializedError } from './errors.ts';
+import type { ExportFormat, JobState, Span, Still } from './timeline.ts';
+
+/** Raised whenever a message of this file changes its meaning. */
+export const engineProtocol = 1;
+
+/** Which model, on what. `auto` lets the engine decide. */
+export interface ModelChoice {
+  /** `nano`, or the path of a checkpoint or compiled directory. */
+  readonly model: string;
+  readonly provider: 'auto' | 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
+}
+
+/** Where a clip's result may be kept beside the engine's own store. */
+export interface ResultPlace {
+  /** The workspace's `.omnivqa` folder, where the team keeps results in it; null: only the engine's store. */
+  readonly teamFolder: string | null;
+}
+
+export interface AssessRequest extends ModelChoice, ResultPlace {
+  readonly path: string;
+  /** Higher runs first; the running job is not interrupted by an equal one. */
+  readonly priority: number;
+  /** Assess again although there is a result. */
+  readonly fresh: boolean;
+}
+
+/** What a client follows of one job. A terminal state is sent once, as the job's last update. */
+export interface JobUpdate<R> {
+  readonly job: string;
+  readonly path: string;
+  /** null where the job is over. */
+  readonly state: JobState | null;
+  /** What is finished so far, or the whole record at the end; null before the first window. */
+  readonly record: R | null;
+  /** Set where the job ended without a complete record for another reason than its cancellation. */
+  readonly error: SerializedError | null;
+  /** `kept`: an earlier result was found; `resumed`: a journal was continued. */
+  readonly outcome: 'complete' | 'partial' | 'cancelled' | 'failed' | null;
+  readonly kept: boolean;
+  readonly resumed: boolean;
+}
+
+/** What is known of the machine, for the model page and for bug reports. */
+export interface EngineFacts {
+  readonly node: string;
+  readonly pid: number;
+  /** Version line of the ffmpeg that is used, or why there is none. */
+  readonly ffmpeg: { readonly path: string; readonly version: string } | SerializedError;
+  /** Models that are loaded now. */
+  readonly loaded: readonly { readonly id: string; readonly provider: string; readonly reason: string }[];
+}
+
+/** What the engine offers to its client. */
+export interface EngineService<R> {
+  readonly requests: {
+    facts(params: Record<never, never>): EngineFacts;
+    /** Queues a clip; where it is queued or running with the same model already, that job's number. */
+    assess(params: AssessRequest): { readonly job: string };
+    /** Ends a job; resolves when it is over. Unknown jobs are over already. */
+    cancel(params: { readonly job: string }): void;
+    /** The stored record of a clip as it is now, or what its journal holds of it; null: never assessed. */
+    lookup(params: ModelChoice & ResultPlace & { readonly path: string }): {
+      readonly record: R | null;
+      readonly problems: readonly { code: string; message: string }[];
+    };
+    /** Forgets stored records and journals of a clip. */
+    forget(params: ModelChoice & ResultPlace & { readonly path: string }): void;
+    still(params: { readonly path: string; readonly time: number; readonly width: number }): Still;
+    filmstrip(params: {
+      readonly path: string;
+      readonly times: readonly number[];
+      readonly height: number;
+    }): readonly (Still | null)[];
+    /** What to add to a presentation time to get a player's time, s; and what names this content. */
+    media(params: { readonly path: string }): { readonly offset: number; readonly revision: string };
+    /** Writes a stored record as a report to a file the user named. `span`: only that part. */
+    report(
+      params: ModelChoice &
+        ResultPlace & {
+          readonly path: string;
+          readonly format: ExportFormat;
+          readonly span: Span | null;
+          readonly target: string;
+        },
+    ): void;
+  };
+  readonly notifications: {
+    /** The user looks at this moment of this clip: its windows come first, from there on. */
+    readonly prioritise: { readonly path: string; readonly time: number | null; readonly priority: number };
+  };
+}
+
+/** What the client offers to the engine. */
+export interface EngineClient<R> {
+  readonly requests: Record<never, never>;
+  readonly notifications: {
+    /** Sent as updates, keyed by job: only the newest state matters. */
+    readonly job: JobUpdate<R>;
+    /** A line for the log. */
+    readonly log: { readonly level: 'info' | 'warning' | 'error'; readonly text: string };
+  };
+}
