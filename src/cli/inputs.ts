@@ -2,14 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { OmniError } from '../protocol/errors.ts';
-
-/** What counts as a video when a folder is named; a file that is named itself is always tried. */
-const extensions = new Set(
-  (
-    '.mp4 .m4v .mov .qt .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .m2v .flv .f4v .wmv .asf .ogv .ogg .mxf .ivf .y4m ' +
-    '.264 .h264 .avc .265 .h265 .hevc .obu .vob .3gp .3g2 .rm .rmvb .dv .gif'
-  ).split(' '),
-);
+import { isVideoName } from '../protocol/video_names.ts';
 
 export interface Inputs {
   readonly files: readonly string[];
@@ -70,7 +63,7 @@ async function videosIn(folder: string, recursive: boolean): Promise<string[]> {
     const path = join(folder, name);
     if (name.startsWith('.') || special) continue;
     if (directory) videos.push(...(recursive ? await videosIn(path, true) : []));
-    else if (extensions.has(extname(name).toLowerCase()) && !isTypeScript(path)) videos.push(path);
+    else if (isVideoName(name) && !isTypeScript(path)) videos.push(path);
   }
   return videos;
 }
