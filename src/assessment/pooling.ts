@@ -1,5 +1,5 @@
 import type { Levels, Pooling } from './record.ts';
-import { levelNames } from './record.ts';
+import { levelNames } from './vocabulary.ts';
 
 /** A span of the clip with its score, 0..100. */
 export interface ScoredSpan {

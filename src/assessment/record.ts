@@ -1,8 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Check, Clean, Clone, Errors } from 'typebox/value';
-
-/** Version of the record's schema. A reader takes records of its own major version and says so about others. */
-export const schemaId = 'omnivqa/assessment@1';
+import { distortionTypes, schemaId, severities } from './vocabulary.ts';
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const seconds = (description: string) => Type.Number({ minimum: 0, description });
@@ -13,9 +11,6 @@ const Span = Type.Object(
   { start: seconds('Seconds of presentation time.'), end: seconds('Seconds, exclusive.') },
   strict,
 );
-
-/** The five quality levels; the paper's words, best first. */
-export const levelNames = ['high', 'good', 'fair', 'poor', 'low'] as const;
 
 const Levels = Type.Object(
   {
@@ -46,16 +41,6 @@ const Pooling = Type.Object(
 );
 
 const Branch = Type.Object({ mos, score, levels: Levels, pooling: Pooling }, strict);
-
-export const distortionTypes = [
-  'blur',
-  'noise',
-  'overexposure',
-  'underexposure',
-  'compression',
-  'stutter',
-] as const;
-export const severities = ['noticeable', 'relatively severe', 'severe'] as const;
 
 const Distortion = Type.Object(
   {
@@ -172,8 +157,6 @@ export const AssessmentSchema = Type.Object(
 /** One assessment of one clip: what `*.omnivqa.json` holds. */
 export type Assessment = Static<typeof AssessmentSchema>;
 export type Distortion = Static<typeof Distortion>;
-export type DistortionType = (typeof distortionTypes)[number];
-export type Severity = (typeof severities)[number];
 export type Levels = Static<typeof Levels>;
 export type Pooling = Static<typeof Pooling>;
 export type Span = Static<typeof Span>;

@@ -1,8 +1,9 @@
 import { type BatchEntry, type FailedEntry, isFailed } from './batch.ts';
 import { gradeNames, gradeOf, mosOf } from './pooling.ts';
-import { type Assessment, levelNames } from './record.ts';
+import type { Assessment } from './record.ts';
 import { placeOf } from './report_text.ts';
 import { bitrateText, clock, printable } from './text.ts';
+import { levelNames } from './vocabulary.ts';
 
 const style = `
 :root{color-scheme:light dark;--ink:#1d2329;--dim:#5b6670;--rule:#d5dade;--paper:#fff;--curve:#0a66c2;--bad:#b3261e}

@@ -1,6 +1,7 @@
 import { gradeNames, gradeOf, mosOf } from './pooling.ts';
-import { type Assessment, levelNames } from './record.ts';
+import type { Assessment } from './record.ts';
 import { bitrateText, clock, printable } from './text.ts';
+import { levelNames } from './vocabulary.ts';
 
 /** How a terminal marks text; the identity where there is no colour. */
 export interface Style {

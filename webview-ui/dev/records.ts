@@ -1,9 +1,10 @@
 /** Made-up records for looking at the views and for their tests. The same arguments give the same record. */
 
 import { mosOf, pool } from '../../src/assessment/pooling.ts';
-import { type Assessment, schemaId } from '../../src/assessment/record.ts';
+import type { Assessment } from '../../src/assessment/record.ts';
+import type { DistortionType, Severity } from '../../src/assessment/vocabulary.ts';
+import { schemaId } from '../../src/assessment/vocabulary.ts';
 import type { Span } from '../../src/protocol/timeline.ts';
-import type { DistortionType, Severity } from '../timeline/model.ts';
 
 /** Mulberry32: small, seeded, good enough to look natural. */
 function random(seed: number): () => number {

@@ -1,6 +1,8 @@
 /** The bars of one lane: what lies too close together to be told apart becomes one bar that zooms in. */
+
+import type { Severity } from '../../src/assessment/vocabulary.ts';
 import type { Span } from '../../src/protocol/timeline.ts';
-import type { Moment, Severity } from './model.ts';
+import type { Moment } from './model.ts';
 import { severityNames } from './model.ts';
 
 export interface Bar {

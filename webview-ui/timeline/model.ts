@@ -1,17 +1,11 @@
 /** The record as the timeline needs it: sorted, indexed, summed once; everything drawn or said comes from here. */
 
 import { mosOf } from '../../src/assessment/pooling.ts';
-import type {
-  Assessment,
-  Distortion,
-  severities,
-  distortionTypes as types,
-} from '../../src/assessment/record.ts';
+import type { Assessment, Distortion } from '../../src/assessment/record.ts';
+import type { DistortionType, Severity } from '../../src/assessment/vocabulary.ts';
 import type { Span } from '../../src/protocol/timeline.ts';
 import { firstAbove, firstAtLeast, Pyramid } from './pyramid.ts';
 
-export type DistortionType = (typeof types)[number];
-export type Severity = (typeof severities)[number];
 export type Region = Distortion['region'];
 
 /** One distortion with its place in every order that the view uses. */

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Ajv } from 'ajv';
 import { describe, expect, it } from 'vitest';
-import { type Assessment, parseAssessment, schemaId } from '../../../src/assessment/record.ts';
+import { type Assessment, parseAssessment } from '../../../src/assessment/record.ts';
+import { schemaId } from '../../../src/assessment/vocabulary.ts';
 import { recordOf } from './records.ts';
 
 interface Generator {

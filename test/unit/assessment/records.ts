@@ -1,5 +1,6 @@
 import { mosOf, pool } from '../../../src/assessment/pooling.ts';
-import { type Assessment, schemaId } from '../../../src/assessment/record.ts';
+import type { Assessment } from '../../../src/assessment/record.ts';
+import { schemaId } from '../../../src/assessment/vocabulary.ts';
 
 /** A whole record of a clip of four seconds, with the given fields in the place of its own. */
 export function recordOf(changes: Partial<Assessment> = {}): Assessment {
