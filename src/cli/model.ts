@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { printable, safeJson } from '../assessment/text.ts';
-import { rateWindow, type Stage } from '../engine/assess.ts';
+import { rateWindow } from '../engine/assess.ts';
 import { cancelled } from '../engine/content.ts';
 import {
   compiledModel,
@@ -12,6 +12,7 @@ import {
   type PrecisionRequest,
   precisionOf,
 } from '../engine/models.ts';
+import type { Stage } from '../engine/windows.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint/checkpoint.ts';
 import { TensorReader } from '../model/checkpoint/safetensors.ts';
 import { loadTokenizer } from '../model/checkpoint/tokenizer.ts';

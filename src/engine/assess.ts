@@ -1,61 +1,71 @@
-import { clampScore, meanLevels, mergeSpans, mosOf, pool, type ScoredSpan } from '../assessment/pooling.ts';
-import { type Assessment, schemaId } from '../assessment/record.ts';
+import { clampScore } from '../assessment/pooling.ts';
+import type { Assessment, Span } from '../assessment/record.ts';
 import { type Rating, rateSpans } from '../model/rater.ts';
 import { spanTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
-import { type FrameWindow, readFrames } from '../video/frames.ts';
+import { type FrameWindow, keyInterval } from '../video/frames.ts';
 import { fingerprint, probeVideo } from '../video/probe.ts';
-import { packetSizes, SignalCollector } from '../video/signals.ts';
+import { measureWindow, type Packet, packetSizes } from '../video/signals.ts';
 import { framePlan, nothingDecoded, windowTokens } from './clip.ts';
 import { type Content, cancelled, sha256OfFile } from './content.ts';
 import type { EngineModel } from './models.ts';
+import { readWindows } from './reading.ts';
 import type { ResultCache } from './results.ts';
+import {
+  type Answer,
+  type ClipFacts,
+  compose,
+  questionsOf,
+  type ReadEnd,
+  type Stage,
+  type WindowResult,
+} from './windows.ts';
 
 export interface AssessProgress {
+  /** Frames of finished windows, and those read beyond them. */
   readonly frames: number;
   /** Frames in all, as the container claims; null where it does not say. */
   readonly total: number | null;
 }
 
+/** Where finished windows are kept, and found again by the next attempt at the same clip. */
+export interface WindowStore {
+  /** By index. */
+  readonly windows: ReadonlyMap<number, WindowResult>;
+  readonly end: ReadEnd | null;
+  /** Never fails: what can not be kept is computed again, if it comes to that. */
+  add(window: WindowResult): Promise<void>;
+  finish(end: ReadEnd): Promise<void>;
+}
+
+/** What is finished of a clip while the work goes on. */
+export interface AssessStep {
+  /** In order. */
+  readonly windows: readonly WindowResult[];
+  /** The span that is worked on next; null where none is left. */
+  readonly current: Span | null;
+  /** The record of what is finished; null before the first window. */
+  record(): Assessment | null;
+}
+
 export interface AssessOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: AssessProgress) => void;
+  /** Told when the work begins, whenever it goes on somewhere else, and at each window that is finished. */
+  readonly onStep?: (step: AssessStep) => void;
   /** The file's content, where it was hashed already; otherwise it is hashed beside the work. */
   readonly content?: Content | undefined;
+  /** Windows that it holds are not assessed again; without it, nothing outlives the call. */
+  readonly store?: WindowStore | undefined;
+  /** The moment that is looked at, s: after the window that is worked on, the work goes on there. */
+  readonly playhead?: () => number | null;
 }
-
-/** Stages of the work that the record's `timing` tells apart. */
-export type Stage = 'decode' | 'vision' | 'motion' | 'language';
-
-/** What was answered about a window, and about each of its steps. */
-export interface Answer {
-  readonly rating: Rating;
-  readonly steps: readonly ScoredSpan[];
-}
-
-interface RatedWindow {
-  readonly start: number;
-  readonly end: number;
-  /** One per question. */
-  readonly answers: readonly Answer[];
-}
-
-/** Problems that mean that something of the clip was not seen. */
-const incomplete = new Set([
-  'truncated',
-  'decode_errors',
-  'clip_truncated',
-  'motion_truncated',
-  'stopped_early',
-]);
 
 /**
- * Assesses one clip: one decode, in windows of `window_seconds` (see {@link framePlan}); each window is rated as a clip of its own, and each
- * `step_seconds` of it for the timeline where the model's steps are shorter than its windows.
- *
- * The clip's score is the mean of its windows' scores, and its levels the mean of their levels, weighted by their
- * length: a window is what the model was trained to rate. Pooling statistics are those of the timeline.
+ * Assesses one clip in windows of `window_seconds` (see {@link framePlan}); each window is rated as a clip of its own,
+ * and each `step_seconds` of it for the timeline where the model's steps are shorter than its windows. The clip is
+ * decoded once, from its beginning to its end, unless windows are kept already or the user looks elsewhere.
  *
  * A model that was trained for one branch alone answers the overall question from it, so both have the same figures;
  * one that knows several is asked about each.
@@ -70,7 +80,7 @@ const incomplete = new Set([
 export async function assessVideo(
   path: string,
   model: EngineModel,
-  { signal, onProgress, content }: AssessOptions = {},
+  { signal, onProgress, onStep, content, store, playhead }: AssessOptions = {},
 ): Promise<Assessment> {
   const started = performance.now();
   const { omni, config } = model;
@@ -82,98 +92,20 @@ export async function assessVideo(
   const abort = () => beside.abort();
   signal?.addEventListener('abort', abort, { once: true });
   const hashing = content ? Promise.resolve(content.sha256) : sha256OfFile(path, beside.signal);
-  const sizing = packetSizes(info, beside.signal).catch(() => []);
+  let packets: readonly Packet[] = [];
+  const sizing = packetSizes(info, beside.signal)
+    .catch(() => [])
+    .then((all) => {
+      packets = all;
+    });
   // Looked at only after the frames: until then a failure must not end the process.
   hashing.catch(() => undefined);
 
-  const spent: Record<Stage, number> = { decode: 0, vision: 0, motion: 0, language: 0 };
-  const clocked = async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
-    const from = performance.now();
-    try {
-      return await work();
-    } finally {
-      spent[stage] += (performance.now() - from) / 1000;
-    }
-  };
-
-  const { branches } = config.omnivqa;
-  const questions = branches.length > 1 ? [undefined, ...branches] : [undefined];
-  const windows: RatedWindow[] = [];
-  const found = [...problems];
-  const signals = new SignalCollector();
-  const plan = framePlan(model, info);
-  const frames = readFrames(info, plan, {
-    ...(signal ? { signal } : {}),
-    onProgress: (done) => onProgress?.({ frames: done, total: info.frames }),
-  });
-  let { vfr } = info;
-  let stopped: OmniError | undefined;
-  try {
-    for (;;) {
-      const next = await clocked('decode', () => frames.next());
-      // Ctrl+C reaches ffmpeg too: what then looks like the end of the clip is none.
-      if (signal?.aborted) throw cancelled();
-      if (next.done) {
-        found.push(...next.value.problems);
-        vfr ||= next.value.vfr;
-        break;
-      }
-      const window = next.value;
-      const [start, end] = [window.times[0]!, window.end];
-      const answers = await rateWindow(window, model, questions, clocked, signal);
-      signals.add(window, plan.motionSize);
-      windows.push({ start, end, answers });
-      const limit = config.motion?.maxPositions ?? Number.POSITIVE_INFINITY;
-      if (window.times.length > limit) {
-        const message = `The motion branch takes ${limit} frames of a window; this one has ${window.times.length}.`;
-        found.push({ code: 'motion_truncated', message, start, end });
-      }
-      for (const problem of answers[0]!.rating.problems) found.push({ ...problem, start, end });
-    }
-    if (windows.length === 0) throw nothingDecoded(path);
-    await hashing;
-    // The hash may have taken longer than the frames, which were watched on their own.
-    if ((await fingerprint(path).catch(() => null)) !== info.fingerprint) throw replaced(path);
-  } catch (error) {
-    beside.abort();
-    const kept = windows.length > 0 && OmniError.is(error) && error.code !== 'file_replaced';
-    if (!kept) throw error;
-    stopped = error;
-    if (error.code !== 'cancelled') {
-      const message = `${error.message} (${error.code}) The windows before it are kept.`;
-      found.push({ code: 'stopped_early', message, start: windows.at(-1)!.end });
-    }
-  } finally {
-    signal?.removeEventListener('abort', abort);
-    await frames.return(undefined as never);
-  }
-
-  const { timeline, ...overall } = verdict(windows, 0);
-  const branch = (name: string) => {
-    if (!branches.includes(name)) return null;
-    const { timeline: _, ...figures } = verdict(windows, Math.max(0, questions.indexOf(name)));
-    return figures;
-  };
-  return {
-    schema: schemaId,
-    video: {
-      path,
-      sha256: await hashing.catch(() => null),
-      container: info.container,
-      codec: info.codec,
-      profile: info.profile,
-      pixelFormat: info.pixelFormat,
-      width: info.width,
-      height: info.height,
-      fps: info.fps,
-      vfr,
-      frames: signals.frames,
-      duration: info.duration,
-      bitrate: info.bitrate,
-      color: info.color,
-      rotation: info.rotation,
-      interlaced: info.interlaced,
-    },
+  const facts: ClipFacts = {
+    path,
+    sha256: content?.sha256 ?? null,
+    info,
+    problems,
     model: {
       id: model.id,
       revision: model.revision,
@@ -181,24 +113,147 @@ export async function assessVideo(
       provider: omni.choice.provider,
       compiler: model.compiler,
     },
-    status:
-      stopped?.code === 'cancelled'
-        ? 'cancelled'
-        : found.some(({ code }) => incomplete.has(code))
-          ? 'partial'
-          : 'complete',
-    coverage: mergeSpans(
-      windows.map(({ start, end }) => [start, end]),
-      1 / info.fps,
-    ),
-    ...overall,
-    branches: { technical: branch('technical'), aesthetic: branch('aesthetic') },
-    timeline,
-    distortions: null,
-    signals: signals.finish(await sizing),
-    problems: joined(found),
-    timing: { wall: (performance.now() - started) / 1000, ...spent },
+    branches: config.omnivqa.branches,
   };
+  const plan = framePlan(model, info);
+  const windowFrames = plan.windowSeconds * keyInterval(info.fps);
+  const claimed = info.frames ?? (info.duration === null ? null : Math.round(info.duration * info.fps));
+  const windows = new Map(store?.windows ?? []);
+  const earlier = [...windows.values()].reduce((sum, { spent }) => sum + total(spent), 0);
+  let end = store?.end ?? null;
+  let stopped: OmniError | null = null;
+
+  const ordered = () => [...windows.values()].sort((a, b) => a.index - b.index);
+  const record = (sha256 = facts.sha256) =>
+    compose({ ...facts, sha256 }, ordered(), {
+      end,
+      packets,
+      stopped,
+      wall: earlier + (performance.now() - started) / 1000,
+    });
+
+  /** The window that is shown at the playhead, if there is one and it is not finished. */
+  const wanted = (): number | null => {
+    const time = playhead?.() ?? null;
+    if (time === null || claimed === null) return null;
+    const index = Math.floor((Math.max(0, time) * info.fps) / windowFrames);
+    const count = end?.windows ?? Math.ceil(claimed / windowFrames);
+    return index < count && !windows.has(index) ? index : null;
+  };
+  /** Where to go on: at the playhead, else behind it, else in the first gap; null where nothing is left. */
+  const next = (from: number): number | null => {
+    const first = (index: number) => {
+      let at = index;
+      while (windows.has(at)) at++;
+      return end !== null && at >= end.windows ? null : at;
+    };
+    return wanted() ?? first(from) ?? first(0);
+  };
+  const step = (index: number | null) => {
+    const seconds = windowFrames / info.fps;
+    const until = Math.min((index ?? 0) * seconds + seconds, info.duration ?? Number.POSITIVE_INFINITY);
+    onStep?.({
+      windows: ordered(),
+      current: index === null ? null : { start: index * seconds, end: Math.max(until, index * seconds) },
+      record: () => (windows.size > 0 ? record() : null),
+    });
+  };
+
+  try {
+    for (let at = next(0); at !== null; at = next(at)) {
+      const stop = Math.min(...[...windows.keys()].filter((index) => index > at!));
+      const before = [...windows.values()].reduce((sum, { frames }) => sum + frames, 0);
+      step(at);
+      const frames = readWindows(info, plan, {
+        start: at,
+        stop,
+        signal,
+        onProgress: (read) => onProgress?.({ frames: before + read, total: info.frames }),
+      });
+      try {
+        for (;;) {
+          const spent: Record<Stage, number> = { decode: 0, vision: 0, motion: 0, language: 0 };
+          const clocked = clock(spent);
+          const { done, value } = await clocked('decode', () => frames.next());
+          // Ctrl+C reaches ffmpeg too: what then looks like the end of the clip is none.
+          if (signal?.aborted) throw cancelled();
+          if (done) {
+            if (value) {
+              end = value;
+              await store?.finish(end);
+            }
+            break;
+          }
+          const window = value;
+          const rated = await rateWindow(window, model, questionsOf(facts.branches), clocked, signal);
+          const result: WindowResult = {
+            index: window.index,
+            start: window.times[0]!,
+            end: window.end,
+            firstFrame: window.firstFrame,
+            frames: window.times.length,
+            answers: rated.answers,
+            signals: measureWindow(window, plan.motionSize),
+            problems: windowProblems(window, rated.answers, config.motion?.maxPositions),
+            spent,
+          };
+          // Nothing of another file is kept under this one's name.
+          if (store && (await fingerprint(path).catch(() => null)) !== info.fingerprint) throw replaced(path);
+          windows.set(result.index, result);
+          await store?.add(result);
+          at = result.index + 1;
+          const following = next(at);
+          step(following);
+          if (following !== at) break;
+        }
+      } finally {
+        await frames.return(undefined as never);
+      }
+    }
+    if (windows.size === 0) throw nothingDecoded(path);
+    await hashing;
+    // The hash may have taken longer than the frames, which were watched on their own.
+    if ((await fingerprint(path).catch(() => null)) !== info.fingerprint) throw replaced(path);
+  } catch (error) {
+    beside.abort();
+    const kept = windows.size > 0 && OmniError.is(error) && error.code !== 'file_replaced';
+    if (!kept) throw error;
+    stopped = error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+  await sizing;
+  return record(await hashing.catch(() => null));
+}
+
+type Clocked = <T>(stage: Stage, work: () => Promise<T>) => Promise<T>;
+
+/** Adds the time of each piece of work to its stage's, s. */
+function clock(spent: Record<Stage, number>): Clocked {
+  return async (stage, work) => {
+    const from = performance.now();
+    try {
+      return await work();
+    } finally {
+      spent[stage] += (performance.now() - from) / 1000;
+    }
+  };
+}
+
+const total = ({ decode, vision, motion, language }: Readonly<Record<Stage, number>>) =>
+  decode + vision + motion + language;
+
+/** @param limit Frames that the motion branch takes; undefined where there is none. */
+function windowProblems(
+  { times, end }: FrameWindow,
+  answers: readonly Answer[],
+  limit = Number.POSITIVE_INFINITY,
+): Problem[] {
+  const start = times[0]!;
+  const found: Problem[] = answers[0]!.rating.problems.map((problem) => ({ ...problem, start, end }));
+  if (times.length <= limit) return found;
+  const message = `The motion branch takes ${limit} frames of a window; this one has ${times.length}.`;
+  return [{ code: 'motion_truncated', message, start, end }, ...found];
 }
 
 /**
@@ -210,9 +265,9 @@ export async function rateWindow(
   window: Pick<FrameWindow, 'times' | 'end' | 'key' | 'motion'>,
   model: EngineModel,
   questions: readonly (string | undefined)[],
-  clocked: <T>(stage: Stage, work: () => Promise<T>) => Promise<T>,
+  clocked: Clocked,
   signal: AbortSignal | undefined,
-): Promise<Answer[]> {
+): Promise<{ readonly answers: readonly Answer[] }> {
   const { omni, config } = model;
   const run = signal ? { signal } : {};
   const clip = await windowTokens(window, model, run, clocked);
@@ -246,33 +301,7 @@ export async function rateWindow(
           })),
     });
   }
-  return answers;
-}
-
-/** What the answers to one question come to. */
-function verdict(windows: readonly RatedWindow[], question: number) {
-  const parts = windows.map(({ start, end, answers }) => {
-    const { rating, steps } = answers[question]!;
-    // A window of a single frame may have no length; it still counts.
-    return { ...rating, steps, weight: Math.max(end - start, 1e-6) };
-  });
-  const length = parts.reduce((sum, { weight }) => sum + weight, 0);
-  const score = clampScore(parts.reduce((sum, { score, weight }) => sum + 100 * score * weight, 0) / length);
-  const timeline = parts.flatMap(({ steps }) => steps);
-  return { mos: mosOf(score), score, levels: meanLevels(parts), pooling: pool(timeline), timeline };
-}
-
-/** Windows repeat what is true of the whole clip: one entry per code, over the whole time it was seen. */
-function joined(problems: readonly Problem[]): Problem[] {
-  const byCode = new Map<string, Problem>();
-  for (const problem of problems) {
-    const known = byCode.get(problem.code);
-    if (!known) byCode.set(problem.code, problem);
-    else if (known.end !== undefined && problem.end !== undefined) {
-      byCode.set(problem.code, { ...known, end: Math.max(known.end, problem.end) });
-    }
-  }
-  return [...byCode.values()];
+  return { answers };
 }
 
 const replaced = (path: string) =>

@@ -1,7 +1,6 @@
 /**
  * What is measured on a clip, not learned: picture types, coded sizes, scene cuts, freezes, black. Types come from the
- * decode, sizes from one pass over the packets, the rest from the motion frames, window by window in constant memory
- * but for the lists themselves.
+ * decode, sizes from one pass over the packets, the rest from the motion frames, each window by itself.
  */
 import type { Span } from '../assessment/record.ts';
 import { inputUrl, locateFfmpeg, Supervised } from './ffmpeg.ts';
@@ -37,23 +36,24 @@ const blackLuma = 25.5;
 const blackShare = 0.98;
 const blackShortest = 0.1;
 
-/** Luma of u8 [side, side, 3] RGB, 0 to 255 (ITU-R BT.709 weights). */
-function lumaOf(rgb: Uint8Array, out: Float32Array): void {
-  for (let i = 0, at = 0; i < out.length; i++, at += 3) {
-    out[i] = 0.2126 * rgb[at]! + 0.7152 * rgb[at + 1]! + 0.0722 * rgb[at + 2]!;
+/** Luma of u8 [side, side, 3] RGB, 0 to 255 (ITU-R BT.709 weights), in whole steps as freezedetect sees it. */
+function lumaOf(rgb: Uint8Array): Uint8Array {
+  const luma = new Uint8Array(rgb.length / 3);
+  for (let i = 0, at = 0; i < luma.length; i++, at += 3) {
+    luma[i] = Math.round(0.2126 * rgb[at]! + 0.7152 * rgb[at + 1]! + 0.0722 * rgb[at + 2]!);
   }
+  return luma;
 }
 
-function meanChange(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += Math.abs(a[i]! - b[i]!);
-  return sum / a.length;
-}
-
-function largestChange(a: Float32Array, b: Float32Array): number {
-  let most = 0;
-  for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs(a[i]! - b[i]!));
-  return most;
+/** How a picture differs from another: on average, and at the spot where it differs most. */
+function changeBetween(a: Uint8Array, b: Uint8Array): { mean: number; most: number } {
+  let [sum, most] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const one = Math.abs(a[i]! - b[i]!);
+    sum += one;
+    if (one > most) most = one;
+  }
+  return { mean: sum / a.length, most };
 }
 
 /** Spans during which something lasted, kept where they are long enough. */
@@ -76,79 +76,197 @@ class Lasting {
   }
 }
 
-/** Collects the signals of a clip from its windows, in order. */
-export class SignalCollector {
-  /** Frames so far. */
-  frames = 0;
-  readonly #types: string[] = [];
-  readonly #times: number[] = [];
-  readonly #cuts: number[] = [];
-  readonly #freezes = new Lasting(freezeShortest);
-  readonly #black = new Lasting(blackShortest);
-  readonly #recent: number[] = [];
-  #previous: Float32Array | null = null;
-  /** Where the last cut may have been a flash: the picture before it. */
-  #beforeCut: { readonly luma: Float32Array; readonly at: number } | null = null;
-  #end = 0;
+/**
+ * What the signals need of one window. Windows are measured one by one, in any order; plain JSON of some tens of
+ * bytes a frame, so that it can be kept in a journal.
+ */
+export interface WindowSignals {
+  readonly frames: number;
+  readonly end: number;
+  readonly types: string;
+  /** Times of the frames: float64, little-endian, base64. */
+  readonly times: string;
+  /** Mean change of luma to the frame before, 0 for the first: float32, little-endian, base64. */
+  readonly changes: string;
+  /** Per frame: {@link still} and {@link dark}, base64. */
+  readonly flags: string;
+  /** Luma of the first and the last frame, base64: what the neighbours' frames are compared with. */
+  readonly first: string;
+  readonly last: string;
+  /** Pairs of frames with a strong change, of which the second brings back the picture before the first. */
+  readonly returns: readonly (readonly [number, number])[];
+}
 
-  /** @param side Side of the window's motion frames. */
-  add(window: Pick<FrameWindow, 'times' | 'end' | 'types' | 'motion'>, side: number): void {
-    const bytes = side * side * 3;
-    for (let i = 0; i < window.times.length; i++) {
-      const time = window.times[i]!;
-      const current = new Float32Array(side * side);
-      lumaOf(window.motion.subarray(i * bytes, (i + 1) * bytes), current);
-      const previous = this.#previous;
-      if (previous) {
-        const mean = meanChange(previous, current);
-        this.#cut(mean, time, previous, current);
-        const frozen = mean <= frozenMean && largestChange(previous, current) <= frozenMost;
-        if (frozen) this.#freezes.holds(this.#times.at(-1)!);
-        else this.#freezes.ends(time);
+/** No spot of the picture differs from the frame before. */
+const still = 1;
+/** The frame is black. */
+const dark = 2;
+
+const toBase64 = ({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array | Float64Array) =>
+  Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+
+/** The bytes in a buffer of their own, which starts where every type of number may start. */
+const fromBase64 = (text: string) => Uint8Array.from(Buffer.from(text, 'base64'));
+
+const isStill = ({ mean, most }: { mean: number; most: number }) => mean <= frozenMean && most <= frozenMost;
+
+/** @param side Side of the window's motion frames. */
+export function measureWindow(
+  window: Pick<FrameWindow, 'times' | 'end' | 'types' | 'motion'>,
+  side: number,
+): WindowSignals {
+  const count = window.times.length;
+  const bytes = side * side * 3;
+  const lumas = Array.from({ length: count }, (_, i) =>
+    lumaOf(window.motion.subarray(i * bytes, (i + 1) * bytes)),
+  );
+  const changes = new Float32Array(count);
+  const flags = new Uint8Array(count);
+  const strong: number[] = [];
+  const returns: [number, number][] = [];
+  for (const [i, luma] of lumas.entries()) {
+    let black = 0;
+    for (const value of luma) if (value <= blackLuma) black++;
+    if (black >= blackShare * luma.length) flags[i]! |= dark;
+    if (i === 0) continue;
+    const change = changeBetween(lumas[i - 1]!, luma);
+    changes[i] = change.mean;
+    if (isStill(change)) flags[i]! |= still;
+    if (change.mean < cutLeast) continue;
+    for (const cut of strong) {
+      if (window.times[i]! - window.times[cut]! > flashLongest) continue;
+      if (changeBetween(lumas[cut - 1]!, luma).mean < cutLeast / 2) returns.push([cut, i]);
+    }
+    strong.push(i);
+  }
+  return {
+    frames: count,
+    end: window.end,
+    types: window.types,
+    times: toBase64(window.times),
+    changes: toBase64(changes),
+    flags: toBase64(flags),
+    first: toBase64(lumas[0] ?? new Uint8Array()),
+    last: toBase64(lumas.at(-1) ?? new Uint8Array()),
+    returns,
+  };
+}
+
+/** A measured window and where it lies in the clip. */
+export interface MeasuredWindow {
+  readonly signals: WindowSignals;
+  /** Index of its first frame. */
+  readonly firstFrame: number;
+}
+
+/**
+ * The signals of those windows of a clip that are there, in order; nothing is said about what lies between two that
+ * are not neighbours. Where a window begins makes no difference, but that a flash over its edge counts as two cuts.
+ *
+ * @param packets From {@link packetSizes}; empty where they could not be read, or are not known yet.
+ */
+export function signalsOf(windows: readonly MeasuredWindow[], packets: readonly Packet[]): Signals {
+  const cuts: number[] = [];
+  const freezes = new Lasting(freezeShortest);
+  const black = new Lasting(blackShortest);
+  const times: number[] = [];
+  const recent: number[] = [];
+  let before: { readonly next: number; readonly end: number; readonly last: Uint8Array } | null = null;
+  for (const { signals: window, firstFrame } of windows) {
+    const own = new Float64Array(fromBase64(window.times).buffer);
+    const changes = new Float32Array(fromBase64(window.changes).buffer);
+    const flags = fromBase64(window.flags);
+    const returns = new Map<number, number[]>();
+    for (const [cut, back] of window.returns) returns.set(back, [...(returns.get(back) ?? []), cut]);
+    if (before && before.next !== firstFrame) {
+      freezes.ends(before.end);
+      black.ends(before.end);
+      recent.length = 0;
+      before = null;
+    }
+    /** The frame of this window where the last cut is, if it may still prove to be a flash. */
+    let lastCut: number | null = null;
+    for (const [i, time] of own.entries()) {
+      let mean: number | null = changes[i]!;
+      let unmoved = (flags[i]! & still) !== 0;
+      if (i === 0) {
+        const change = before ? changeBetween(before.last, fromBase64(window.first)) : null;
+        mean = change?.mean ?? null;
+        unmoved = change !== null && isStill(change);
       }
-      let dark = 0;
-      for (const luma of current) if (luma <= blackLuma) dark++;
-      if (dark >= blackShare * current.length) this.#black.holds(time);
-      else this.#black.ends(time);
-      this.#previous = current;
-      this.#times.push(time);
+      if (mean !== null) {
+        const usual = [...recent].sort((a, b) => a - b)[Math.floor(recent.length / 2)];
+        let remember = true;
+        if (usual !== undefined && mean >= cutLeast && mean >= cutRatio * usual) {
+          if (lastCut !== null && returns.get(i)?.includes(lastCut)) {
+            cuts.pop();
+            lastCut = null;
+          } else {
+            cuts.push(time);
+            // What was there before the first frame belongs to another window: not compared with.
+            lastCut = i === 0 ? null : i;
+            remember = false;
+          }
+        }
+        if (remember) {
+          recent.push(mean);
+          if (recent.length > cutMemory) recent.shift();
+        }
+        if (unmoved) freezes.holds(times.at(-1)!);
+        else freezes.ends(time);
+      }
+      if ((flags[i]! & dark) !== 0) black.holds(time);
+      else black.ends(time);
+      times.push(time);
     }
-    this.#types.push(window.types);
-    this.frames += window.times.length;
-    this.#end = window.end;
+    before = { next: firstFrame + window.frames, end: window.end, last: fromBase64(window.last) };
   }
+  if (before) {
+    freezes.ends(before.end);
+    black.ends(before.end);
+  }
+  return {
+    frameTypes: windows.map(({ signals }) => signals.types).join(''),
+    frameBytes:
+      packets.length === times.length ? frameBytes(times, packets) : bytesByRun(windows, times, packets),
+    sceneCuts: cuts,
+    freezes: freezes.spans,
+    black: black.spans,
+  };
+}
 
-  /** @param packets From {@link packetSizes}; empty where they could not be read. */
-  finish(packets: readonly Packet[]): Signals {
-    this.#freezes.ends(this.#end);
-    this.#black.ends(this.#end);
-    return {
-      frameTypes: this.#types.join(''),
-      frameBytes: frameBytes(this.#times, packets),
-      sceneCuts: this.#cuts,
-      freezes: this.#freezes.spans,
-      black: this.#black.spans,
-    };
+/** The bytes of the frames of each run of neighbouring windows, from the packets that are shown during it. */
+function bytesByRun(
+  windows: readonly MeasuredWindow[],
+  times: readonly number[],
+  packets: readonly Packet[],
+): number[] {
+  if (packets.length === 0) return [];
+  const runs: { firstFrame: number; frames: number; end: number }[] = [];
+  for (const { firstFrame, signals } of windows) {
+    const run = runs.at(-1);
+    if (run && run.firstFrame + run.frames === firstFrame) {
+      run.frames += signals.frames;
+      run.end = signals.end;
+    } else runs.push({ firstFrame, frames: signals.frames, end: signals.end });
   }
-
-  #cut(change: number, time: number, previous: Float32Array, current: Float32Array): void {
-    const usual = [...this.#recent].sort((a, b) => a - b)[Math.floor(this.#recent.length / 2)];
-    const before = this.#beforeCut;
-    if (usual === undefined || change < cutLeast || change < cutRatio * usual) this.#remember(change);
-    else if (before && time - before.at <= flashLongest && meanChange(before.luma, current) < cutLeast / 2) {
-      this.#cuts.pop();
-      this.#beforeCut = null;
-      this.#remember(change);
-    } else {
-      this.#cuts.push(time);
-      this.#beforeCut = { luma: previous, at: time };
-    }
-  }
-
-  #remember(change: number): void {
-    this.#recent.push(change);
-    if (this.#recent.length > cutMemory) this.#recent.shift();
-  }
+  const timed = packets.every(({ time }) => time !== null);
+  const origin = packets.reduce((least, { time }) => Math.min(least, time ?? least), Infinity);
+  let at = 0;
+  return runs.flatMap(({ firstFrame, frames, end }) => {
+    const own = times.slice(at, at + frames);
+    at += frames;
+    const start = own[0]!;
+    const slack = (0.5 * (end - start)) / frames;
+    const shown = timed
+      ? packets.filter(({ time }) => time! - origin >= start - slack && time! - origin < end - slack)
+      : packets.slice(firstFrame, firstFrame + frames);
+    if (shown.length === 0) return own.map(() => 0);
+    return frameBytes(
+      own.map((time) => time - start),
+      shown,
+    );
+  });
 }
 
 /** A packet of the video stream that is shown. */

@@ -265,7 +265,7 @@ describe('rateWindow', () => {
       },
       motion: new Uint8Array(25 * motion!.imageSize ** 2 * 3).fill(90),
     };
-    const answers = await rateWindow(
+    const { answers } = await rateWindow(
       window,
       model,
       [undefined, 'technical', 'aesthetic'],

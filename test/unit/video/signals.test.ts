@@ -1,7 +1,14 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { frameBytes, packetSizes, SignalCollector, type Signals } from '../../../src/video/signals.ts';
+import {
+  frameBytes,
+  measureWindow,
+  packetSizes,
+  type Signals,
+  signalsOf,
+  type WindowSignals,
+} from '../../../src/video/signals.ts';
 import { ffmpeg, readClip, temporaryDirectory, writeClip } from '../../support/media.ts';
 
 const side = 8;
@@ -15,20 +22,18 @@ function picture(left: number, right = left): number[] {
 
 /** The signals of pictures at 10 fps, given in windows of `size` frames. */
 function signals(pictures: readonly number[][], size = pictures.length): Signals {
-  const collector = new SignalCollector();
+  const windows: { signals: WindowSignals; firstFrame: number }[] = [];
   for (let at = 0; at < pictures.length; at += size) {
     const part = pictures.slice(at, at + size);
-    collector.add(
-      {
-        times: Float64Array.from(part, (_, i) => (at + i) / 10),
-        end: (at + part.length) / 10,
-        types: 'P'.repeat(part.length),
-        motion: Uint8Array.from(part.flat()),
-      },
-      side,
-    );
+    const window = {
+      times: Float64Array.from(part, (_, i) => (at + i) / 10),
+      end: (at + part.length) / 10,
+      types: 'P'.repeat(part.length),
+      motion: Uint8Array.from(part.flat()),
+    };
+    windows.push({ signals: measureWindow(window, side), firstFrame: at });
   }
-  return collector.finish([]);
+  return signalsOf(windows, []);
 }
 
 const repeat = (count: number, make: (i: number) => number[]) =>
@@ -121,9 +126,11 @@ describe('real clips', () => {
       output: ['-c:v', 'libx264', '-bf', '2', '-g', '10', '-b_strategy', '0', '-sc_threshold', '0'],
     });
     const { windows, info } = await readClip(path, { motionSize: side });
-    const collector = new SignalCollector();
-    for (const window of windows) collector.add(window, side);
-    const { frameTypes, frameBytes: bytes } = collector.finish(await packetSizes(info));
+    const measured = windows.map((window) => ({
+      signals: measureWindow(window, side),
+      firstFrame: window.firstFrame,
+    }));
+    const { frameTypes, frameBytes: bytes } = signalsOf(measured, await packetSizes(info));
     expect(frameTypes).toHaveLength(20);
     expect([...frameTypes].filter((type) => type === 'I')).toHaveLength(2);
     expect(frameTypes).toMatch(/^I[BP]+I[BP]+$/);
@@ -148,9 +155,11 @@ describe('real clips', () => {
       ...['-filter_complex', '[0][1][2]concat=n=3', '-c:v', 'ffv1', '-pix_fmt', 'yuv420p', path],
     );
     const { windows, info } = await readClip(path, { motionSize: 48 });
-    const collector = new SignalCollector();
-    for (const window of windows) collector.add(window, 48);
-    const { sceneCuts, black, freezes } = collector.finish(await packetSizes(info));
+    const measured = windows.map((window) => ({
+      signals: measureWindow(window, 48),
+      firstFrame: window.firstFrame,
+    }));
+    const { sceneCuts, black, freezes } = signalsOf(measured, await packetSizes(info));
     const times = { sceneCuts, black, freezes };
     expect(times).toEqual({
       sceneCuts: [expect.closeTo(1, 3), expect.closeTo(2, 3)],
