@@ -3,7 +3,7 @@ import { gradeNames, gradeOf, mosOf } from './pooling.ts';
 import type { Assessment } from './record.ts';
 import { placeOf } from './report_text.ts';
 import { bitrateText, clock, printable } from './text.ts';
-import { levelNames } from './vocabulary.ts';
+import { distortionTypes, levelNames, severities } from './vocabulary.ts';
 
 const style = `
 :root{color-scheme:light dark;--ink:#1d2329;--dim:#5b6670;--rule:#d5dade;--paper:#fff;--curve:#0a66c2;--bad:#b3261e}
@@ -14,7 +14,10 @@ h1{font-size:1.4rem}h2{font-size:1.15rem;margin:2.5rem 0 .25rem;overflow-wrap:an
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:.2rem .75rem .2rem 0;border-bottom:1px solid var(--rule);overflow-wrap:anywhere}
 th{font-weight:600}svg{width:100%;height:auto;display:block;margin:.75rem 0}
 .grid{stroke:var(--rule);fill:none}.curve{stroke:var(--curve);stroke-width:2;fill:none}.worst{fill:var(--bad);opacity:.25}.label{fill:var(--dim);font-size:11px}
-.bar{fill:var(--curve)}`.replaceAll('\n', '');
+.bar{fill:var(--curve)}.found{fill:var(--bad)}.lane{fill:var(--ink);font-size:11px;paint-order:stroke;stroke:var(--paper);stroke-width:3px}`.replaceAll(
+  '\n',
+  '',
+);
 
 /**
  * One HTML page that opens anywhere, offline: no script, no font, no picture from elsewhere, and a policy that
@@ -85,9 +88,10 @@ function assessed(record: Assessment): string {
   );
 }
 
-/** The score over time, as steps: each span has one value. */
-function curve({ timeline, pooling, coverage }: Assessment): string {
+/** The score over time, as steps: each span has one value; below it a lane for every type of distortion found. */
+function curve({ timeline, pooling, coverage, distortions }: Assessment): string {
   const [width, height, left, bottom] = [900, 160, 30, 18];
+  const types = distortionTypes.filter((type) => distortions?.some((one) => one.type === type));
   const end = Math.max(coverage.at(-1)?.[1] ?? 0, timeline.at(-1)!.end, 1e-3);
   const x = (time: number) => left + ((width - left) * time) / end;
   const y = (score: number) => (height - bottom) * (1 - score / 100) + 4;
@@ -101,12 +105,31 @@ function curve({ timeline, pooling, coverage }: Assessment): string {
         `<path class="grid" d="M${left} ${at(y((mos - 1) * 25))}H${width}"/><text class="label" x="8" y="${at(y((mos - 1) * 25) + 4)}">${mos}</text>`,
     )
     .join('');
+  const lanes = types
+    .map((type, row) => {
+      const top = height + 14 + row * 16;
+      const bars = (distortions ?? [])
+        .filter((one) => one.type === type)
+        .map(({ start, end: stop, severity }) => {
+          const thickness = 3 + 3 * severities.indexOf(severity);
+          const length = Math.max(2, x(stop) - x(start));
+          return (
+            `<rect class="found" x="${at(x(start))}" y="${at(top + 6 - thickness / 2)}" width="${at(length)}" height="${thickness}">` +
+            `<title>${type}, ${severity}, ${clock(start)}–${clock(stop)}</title></rect>`
+          );
+        })
+        .join('');
+      // The name stands over the lane's start, where a distortion may be: it is drawn after it.
+      return `${bars}<text class="lane" x="${left + 3}" y="${top + 10}">${type}</text>`;
+    })
+    .join('');
   const { worst } = pooling;
+  const whole = height + 8 + (types.length > 0 ? types.length * 16 + 8 : 0);
   return (
-    `<svg viewBox="0 0 ${width} ${height + 8}" role="img" aria-label="MOS over time, worst ${clock(worst.start)} to ${clock(worst.end)}">` +
+    `<svg viewBox="0 0 ${width} ${whole}" role="img" aria-label="MOS over time, worst ${clock(worst.start)} to ${clock(worst.end)}">` +
     `${grid}<rect class="worst" x="${at(x(worst.start))}" y="4" width="${at(Math.max(2, x(worst.end) - x(worst.start)))}" height="${height - bottom}"/>` +
     `<path class="curve" d="${path}"/><text class="label" x="${left}" y="${height + 4}">0:00</text>` +
-    `<text class="label" x="${width - 30}" y="${height + 4}">${clock(end)}</text></svg>`
+    `<text class="label" x="${width}" y="${height + 4}" text-anchor="end">${clock(end)}</text>${lanes}</svg>`
   );
 }
 
