@@ -11,7 +11,7 @@ import { framePlan, nothingDecoded, windowTokens } from './clip.ts';
 import { type Content, cancelled, sha256OfFile } from './content.ts';
 import type { EngineModel } from './models.ts';
 import { readWindows } from './reading.ts';
-import type { ResultCache } from './results.ts';
+import { type ResultCache, resultKey } from './results.ts';
 import {
   type Answer,
   type ClipFacts,
@@ -19,6 +19,7 @@ import {
   questionsOf,
   type ReadEnd,
   type Stage,
+  totalSpent,
   type WindowResult,
 } from './windows.ts';
 
@@ -29,13 +30,19 @@ export interface AssessProgress {
   readonly total: number | null;
 }
 
+/** What is known of a clip, and of what its model is asked, when its windows are begun. */
+export type JournalClip = Pick<ClipFacts, 'info' | 'problems' | 'branches'>;
+
 /** Where finished windows are kept, and found again by the next attempt at the same clip. */
 export interface WindowStore {
   /** By index. */
   readonly windows: ReadonlyMap<number, WindowResult>;
+  readonly packets: readonly Packet[] | null;
   readonly end: ReadEnd | null;
-  /** Never fails: what can not be kept is computed again, if it comes to that. */
+  /** As the others, never fails: what can not be kept is computed again, if it comes to that. */
+  begin(clip: JournalClip): Promise<void>;
   add(window: WindowResult): Promise<void>;
+  keepPackets(packets: readonly Packet[]): Promise<void>;
   finish(end: ReadEnd): Promise<void>;
 }
 
@@ -58,6 +65,8 @@ export interface AssessOptions {
   readonly content?: Content | undefined;
   /** Windows that it holds are not assessed again; without it, nothing outlives the call. */
   readonly store?: WindowStore | undefined;
+  /** Told why the work ended before the clip did, where what is finished is returned all the same. */
+  readonly onStopped?: (error: OmniError) => void;
   /** The moment that is looked at, s: after the window that is worked on, the work goes on there. */
   readonly playhead?: () => number | null;
 }
@@ -80,7 +89,7 @@ export interface AssessOptions {
 export async function assessVideo(
   path: string,
   model: EngineModel,
-  { signal, onProgress, onStep, content, store, playhead }: AssessOptions = {},
+  { signal, onProgress, onStep, onStopped, content, store, playhead }: AssessOptions = {},
 ): Promise<Assessment> {
   const started = performance.now();
   const { omni, config } = model;
@@ -92,12 +101,18 @@ export async function assessVideo(
   const abort = () => beside.abort();
   signal?.addEventListener('abort', abort, { once: true });
   const hashing = content ? Promise.resolve(content.sha256) : sha256OfFile(path, beside.signal);
-  let packets: readonly Packet[] = [];
-  const sizing = packetSizes(info, beside.signal)
-    .catch(() => [])
-    .then((all) => {
-      packets = all;
-    });
+  await store?.begin({ info, problems, branches: config.omnivqa.branches });
+  let packets = store?.packets ?? [];
+  const sizing = store?.packets
+    ? Promise.resolve()
+    : packetSizes(info, beside.signal).then(
+        async (all) => {
+          packets = all;
+          await store?.keepPackets(all);
+        },
+        // A clip is assessed without them, too.
+        () => undefined,
+      );
   // Looked at only after the frames: until then a failure must not end the process.
   hashing.catch(() => undefined);
 
@@ -119,7 +134,7 @@ export async function assessVideo(
   const windowFrames = plan.windowSeconds * keyInterval(info.fps);
   const claimed = info.frames ?? (info.duration === null ? null : Math.round(info.duration * info.fps));
   const windows = new Map(store?.windows ?? []);
-  const earlier = [...windows.values()].reduce((sum, { spent }) => sum + total(spent), 0);
+  const earlier = [...windows.values()].reduce((sum, { spent }) => sum + totalSpent(spent), 0);
   let end = store?.end ?? null;
   let stopped: OmniError | null = null;
 
@@ -151,10 +166,12 @@ export async function assessVideo(
   };
   const step = (index: number | null) => {
     const seconds = windowFrames / info.fps;
-    const until = Math.min((index ?? 0) * seconds + seconds, info.duration ?? Number.POSITIVE_INFINITY);
+    const length = info.duration ?? Number.POSITIVE_INFINITY;
+    const from = (index ?? 0) * seconds;
     onStep?.({
       windows: ordered(),
-      current: index === null ? null : { start: index * seconds, end: Math.max(until, index * seconds) },
+      current:
+        index === null || from >= length ? null : { start: from, end: Math.min(from + seconds, length) },
       record: () => (windows.size > 0 ? record() : null),
     });
   };
@@ -219,6 +236,7 @@ export async function assessVideo(
     const kept = windows.size > 0 && OmniError.is(error) && error.code !== 'file_replaced';
     if (!kept) throw error;
     stopped = error;
+    onStopped?.(error);
   } finally {
     signal?.removeEventListener('abort', abort);
   }
@@ -239,9 +257,6 @@ function clock(spent: Record<Stage, number>): Clocked {
     }
   };
 }
-
-const total = ({ decode, vision, motion, language }: Readonly<Record<Stage, number>>) =>
-  decode + vision + motion + language;
 
 /** @param limit Frames that the motion branch takes; undefined where there is none. */
 function windowProblems(
@@ -327,9 +342,9 @@ export async function assessCached(
   await refuseKnownNonVideo(path);
   const before = await fingerprint(path);
   const content = { fingerprint: before, sha256: await sha256OfFile(path, options.signal) };
-  const known = await cache.get(path, content.sha256, model);
+  const known = await cache.get(path, content.sha256, resultKey(model));
   if (known) return { record: known, kept: true };
   const record = await assessVideo(path, model, { ...options, content });
-  await cache.put(record, model);
+  await cache.put(record, resultKey(model));
   return { record, kept: false };
 }

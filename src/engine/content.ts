@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { resolve } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { OmniError } from '../protocol/errors.ts';
+import { fingerprint } from '../video/probe.ts';
+import { writeWhole } from './files.ts';
+import { parseJson } from './results.ts';
 
 /** A file's content, and which file it was found in. */
 export interface Content {
@@ -35,3 +39,36 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
 
 export const cancelled = () =>
   new OmniError('cancelled', 'The work was cancelled.', 'Start it again if needed.');
+
+/** A file that was written to in the last moments may be written to again without a later time of change, ms. */
+const settled = 2_000;
+
+/** Remembers what files hold, so that gigabytes are not read again to find a result that is there. */
+export class Contents {
+  readonly #root: string;
+
+  /** @param root Directory of its own; it may be lost at any time. */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /**
+   * The content of a file, which is read where it is not the one that was seen before.
+   *
+   * @throws OmniError `cancelled`, `file_unreadable`.
+   */
+  async of(path: string, signal?: AbortSignal): Promise<Content> {
+    const before = await fingerprint(path);
+    const name = createHash('sha256').update(before).digest('hex');
+    const file = join(this.#root, name.slice(0, 2), `${name}.json`);
+    const known = parseJson(await readFile(file, 'utf8').catch(() => '')) as Partial<Content> | undefined;
+    if (known?.fingerprint === before && /^[0-9a-f]{64}$/.test(known.sha256 ?? '')) return known as Content;
+    const { mtimeMs } = await stat(path);
+    const content: Content = { fingerprint: before, sha256: await sha256OfFile(path, signal) };
+    const unchanged = (await fingerprint(path).catch(() => null)) === before;
+    if (unchanged && Date.now() - mtimeMs > settled) {
+      await writeWhole(file, JSON.stringify(content)).catch(() => undefined);
+    }
+    return content;
+  }
+}

@@ -5,7 +5,12 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { openCheckpoint } from '../model/checkpoint/checkpoint.ts';
 import type { ModelConfig } from '../model/checkpoint/config.ts';
-import { type CompileProgress, compileCached, compileCheckpoint } from '../model/compiler/compile.ts';
+import {
+  type CompileProgress,
+  compileCached,
+  compileCheckpoint,
+  findCompiled,
+} from '../model/compiler/compile.ts';
 import {
   type CompiledModel,
   type CompileOptions,
@@ -137,6 +142,31 @@ export async function modelConfig(name: string): Promise<ModelConfig> {
   return (await openCompiled(directory)).config;
 }
 
+/** What names a model in records and keys of results. */
+export type ModelIdentity = Pick<EngineModel, 'id' | 'revision' | 'precision' | 'compiler'>;
+
+function identityOf(name: string, compiled: CompiledModel): ModelIdentity {
+  return {
+    id: name === 'nano' ? 'omnivqa-nano' : basename(resolve(name)),
+    revision: revisionOf(compiled),
+    precision: precisionOf(compiled.manifest),
+    compiler: String(compiled.manifest.compiler),
+  };
+}
+
+/**
+ * What names a model, from its compiled form: nothing is loaded. null where it was not compiled yet.
+ *
+ * @throws OmniError `model_not_found`, and those of reading a checkpoint or a compiled directory.
+ */
+export async function findIdentity(name: string): Promise<ModelIdentity | null> {
+  const directory = modelDirectory(name);
+  const compiled = existsSync(join(directory, 'manifest.json'))
+    ? await openCompiled(directory)
+    : await findCompiled(directory, join(cacheDirectory(), 'models'), compileOptions(directory));
+  return compiled && identityOf(name, compiled);
+}
+
 /** Compiles where needed, and loads. */
 export async function loadEngineModel(name: string, call: LoadCall = {}): Promise<EngineModel> {
   const { compiled, temporary } = await compiledForRun(name, call);
@@ -154,13 +184,9 @@ export async function loadEngineModel(name: string, call: LoadCall = {}): Promis
     await clean();
     throw error;
   }
-  const { manifest, config } = compiled;
   return {
-    id: name === 'nano' ? 'omnivqa-nano' : basename(resolve(name)),
-    revision: revisionOf(compiled),
-    precision: precisionOf(manifest),
-    compiler: String(manifest.compiler),
-    config,
+    ...identityOf(name, compiled),
+    config: compiled.config,
     omni,
     loadSeconds: (performance.now() - started) / 1000,
     dispose: async () => {

@@ -1,9 +1,30 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { type Assessment, parseAssessment, schemaId } from '../assessment/record.ts';
+import { createHash } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Assessment, parseAssessment } from '../assessment/record.ts';
+import { schemaId } from '../assessment/vocabulary.ts';
 import type { Problem } from '../protocol/errors.ts';
+import { moveAside, writeWhole } from './files.ts';
 import type { EngineModel } from './models.ts';
+
+/** What decides a result, beside the clip's content. */
+export type ResultKey = Pick<EngineModel, 'revision' | 'precision' | 'compiler'> & {
+  readonly provider: string;
+};
+
+export const resultKey = ({ revision, precision, compiler, omni }: EngineModel): ResultKey => ({
+  revision,
+  precision,
+  compiler,
+  provider: omni.choice.provider,
+});
+
+/** A file name for what depends on a content and a key: two letters for the folder, a slash, and the rest. */
+export function resultName(sha256: string, { revision, precision, compiler, provider }: ResultKey): string {
+  const key = JSON.stringify([schemaId, sha256, revision, precision, compiler, provider]);
+  const name = createHash('sha256').update(key).digest('hex');
+  return join(name.slice(0, 2), name);
+}
 
 /**
  * Finished records, by what they depend on: the file's content, the model's weights, their precision, the kind of
@@ -20,8 +41,8 @@ export class ResultCache {
   }
 
   /** The record of a file with this content, under the path it has now; undefined where there is none. */
-  async get(path: string, sha256: string, model: EngineModel): Promise<Assessment | undefined> {
-    const file = this.#file(sha256, model);
+  async get(path: string, sha256: string, key: ResultKey): Promise<Assessment | undefined> {
+    const file = this.#file(sha256, key);
     let text: string;
     try {
       text = await readFile(file, 'utf8');
@@ -32,41 +53,44 @@ export class ResultCache {
     if (value?.status === 'complete' && value.video.sha256 === sha256) {
       return { ...value, video: { ...value.video, path } };
     }
-    const aside = `${file}.corrupt-${randomBytes(4).toString('hex')}`;
-    await rename(file, aside).catch(() => undefined);
+    const aside = await moveAside(file);
     this.problems.push({
       code: 'cache_corrupt',
-      message: `A stored result was damaged; it was moved to ${aside} and is computed again.`,
+      message: `A stored result was damaged; it ${aside ? `was moved to ${aside}` : 'can not be moved'} and is computed again.`,
     });
     return undefined;
   }
 
-  /** Keeps a complete record. Failing to is a problem, not an error: the record is there all the same. */
-  async put(record: Assessment, model: EngineModel): Promise<void> {
-    if (record.status !== 'complete' || record.video.sha256 === null) return;
-    const file = this.#file(record.video.sha256, model);
-    const partial = `${file}.${process.pid}-${randomBytes(4).toString('hex')}`;
+  /**
+   * Keeps a complete record. Failing to is a problem, not an error: the record is there all the same.
+   *
+   * @returns whether it is kept.
+   */
+  async put(record: Assessment, key: ResultKey): Promise<boolean> {
+    if (record.status !== 'complete' || record.video.sha256 === null) return false;
     try {
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(partial, JSON.stringify(record));
-      await rename(partial, file);
+      await writeWhole(this.#file(record.video.sha256, key), JSON.stringify(record));
+      return true;
     } catch (error) {
-      await rm(partial, { force: true }).catch(() => undefined);
       this.problems.push({
         code: 'cache_not_written',
-        message: `The result could not be kept for next time: ${(error as Error).message}.`,
+        message: `The result could not be kept for next time: ${(error as Error).message}`,
       });
+      return false;
     }
   }
 
-  #file(sha256: string, { revision, precision, compiler, omni }: EngineModel): string {
-    const key = JSON.stringify([schemaId, sha256, revision, precision, compiler, omni.choice.provider]);
-    const name = createHash('sha256').update(key).digest('hex');
-    return join(this.#root, name.slice(0, 2), `${name}.json`);
+  /** Forgets a record. Nothing is said where there is none. */
+  async remove(sha256: string, key: ResultKey): Promise<void> {
+    await rm(this.#file(sha256, key), { force: true }).catch(() => undefined);
+  }
+
+  #file(sha256: string, key: ResultKey): string {
+    return join(this.#root, `${resultName(sha256, key)}.json`);
   }
 }
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -14,6 +14,9 @@ export type Stage = 'decode' | 'vision' | 'motion' | 'language';
 /** Seconds. */
 export type Spent = Readonly<Record<Stage, number>>;
 
+export const totalSpent = ({ decode, vision, motion, language }: Spent): number =>
+  decode + vision + motion + language;
+
 /** What was answered about a window, and about each of its steps. */
 export interface Answer {
   readonly rating: Rating;

@@ -191,20 +191,42 @@ export async function compileCached(
   cache: string,
   call: CompileCall = {},
 ): Promise<CompiledModel> {
-  const options: CompileOptions = {
-    precision: call.precision ?? defaultOptions.precision,
-    accuracyLevel: call.accuracyLevel ?? defaultOptions.accuracyLevel,
-  };
-  const key = createHash('sha256')
-    .update(JSON.stringify([compilerVersion, await fingerprint(openCheckpoint(source)), options]))
-    .digest('hex');
-  const directory = join(cache, key.slice(0, 32));
+  const directory = await cachedDirectory(source, cache, call);
+  return (await openWhole(directory)) ?? compileCheckpoint(source, directory, call);
+}
+
+/** As {@link compileCached}, but nothing is compiled: null where it is not there. */
+export async function findCompiled(
+  source: string,
+  cache: string,
+  options: Partial<CompileOptions> = {},
+): Promise<CompiledModel | null> {
+  return openWhole(await cachedDirectory(source, cache, options));
+}
+
+async function openWhole(directory: string): Promise<CompiledModel | null> {
   try {
     return await openCompiled(directory);
   } catch (error) {
     if (!OmniError.is(error, 'compiled_invalid')) throw error;
+    return null;
   }
-  return compileCheckpoint(source, directory, call);
+}
+
+/** Where the compiled form of a checkpoint belongs. */
+async function cachedDirectory(
+  source: string,
+  cache: string,
+  { precision, accuracyLevel }: Partial<CompileOptions>,
+): Promise<string> {
+  const options: CompileOptions = {
+    precision: precision ?? defaultOptions.precision,
+    accuracyLevel: accuracyLevel ?? defaultOptions.accuracyLevel,
+  };
+  const key = createHash('sha256')
+    .update(JSON.stringify([compilerVersion, await fingerprint(openCheckpoint(source)), options]))
+    .digest('hex');
+  return join(cache, key.slice(0, 32));
 }
 
 /** Weight files up to this size, bytes, are told apart by their content: it takes a fraction of a second. */

@@ -1,19 +1,17 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { EngineModel } from '../../../src/engine/models.ts';
-import { ResultCache } from '../../../src/engine/results.ts';
+import { ResultCache, type ResultKey } from '../../../src/engine/results.ts';
 import { temporaryDirectory } from '../../support/media.ts';
 import { recordOf } from '../assessment/records.ts';
 
-const model = (changes: object = {}, provider = 'cpu') =>
-  ({
-    revision: 'r1',
-    precision: 'fp32',
-    compiler: '1',
-    omni: { choice: { provider } },
-    ...changes,
-  }) as EngineModel;
+const model = (changes: Partial<ResultKey> = {}): ResultKey => ({
+  revision: 'r1',
+  precision: 'fp32',
+  compiler: '1',
+  provider: 'cpu',
+  ...changes,
+});
 const sha = recordOf().video.sha256!;
 const named = (path: string) => recordOf({ video: { ...recordOf().video, path } });
 
@@ -36,7 +34,7 @@ describe('ResultCache', () => {
     ['weights', sha, model({ revision: 'r2' })],
     ['precision', sha, model({ precision: 'int4' })],
     ['compiler', sha, model({ compiler: '2' })],
-    ['provider', sha, model({}, 'webgpu')],
+    ['provider', sha, model({ provider: 'webgpu' })],
   ])('does not find it with another %s', async (_, sha256, other) => {
     const cache = new ResultCache(temporaryDirectory());
     await cache.put(recordOf(), model());

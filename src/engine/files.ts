@@ -1,0 +1,58 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { OmniError } from '../protocol/errors.ts';
+
+/** A name beside a file that nobody else uses. */
+export const besides = (file: string, what: string): string =>
+  `${file}.${what}-${process.pid}-${randomBytes(4).toString('hex')}`;
+
+/**
+ * Writes a file under its name as a whole or not at all; directories are made.
+ *
+ * @throws OmniError `disk_full`, `not_writable`; what the file held before is then still there.
+ */
+export async function writeWhole(file: string, text: string): Promise<void> {
+  const partial = besides(file, 'partial');
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    const handle = await open(partial, 'wx');
+    try {
+      await handle.writeFile(text);
+      // A rename that reaches the disk before the text would leave an empty file after a power cut.
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, file);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => undefined);
+    throw unwritable(error, file);
+  }
+}
+
+/** Moves what can not be read out of the way. Returns where to; null where it can not be moved either. */
+export async function moveAside(file: string): Promise<string | null> {
+  const aside = besides(file, 'corrupt');
+  try {
+    await rename(file, aside);
+    return aside;
+  } catch {
+    return null;
+  }
+}
+
+/** What a failed write is to the user. */
+export function unwritable(error: unknown, path: string): OmniError {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code);
+  return new OmniError(
+    full ? 'disk_full' : 'not_writable',
+    full
+      ? `There is no room left to write ${path} (${code}).`
+      : `${path} can not be written (${code || message}).`,
+    full ? 'Free some space on that disk.' : 'Check the permissions of its folder.',
+    { path },
+    { cause: error },
+  );
+}
