@@ -10,6 +10,7 @@ export type ErrorCode =
   // the connection to another process or a webview
   | 'disconnected'
   | 'protocol_mismatch'
+  | 'engine_crashed'
   // the file
   | 'file_not_found'
   | 'file_unreadable'

@@ -1,0 +1,332 @@
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { excerpt } from '../assessment/excerpt.ts';
+import type { Assessment } from '../assessment/record.ts';
+import { csvReport } from '../assessment/report_csv.ts';
+import { htmlReport, reportStyle } from '../assessment/report_html.ts';
+import { safeJson } from '../assessment/text.ts';
+import {
+  type AssessRequest,
+  type EngineClient,
+  type EngineService,
+  engineProtocol,
+  type ModelChoice,
+  type ResultPlace,
+} from '../protocol/engine.ts';
+import { OmniError, type Problem } from '../protocol/errors.ts';
+import { connect, type Port, serializeError } from '../protocol/rpc.ts';
+import type { ExportFormat } from '../protocol/timeline.ts';
+import { locateFfmpeg } from '../video/ffmpeg.ts';
+import { refuseKnownNonVideo } from '../video/formats.ts';
+import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
+import { readFilmstrip, readStill } from '../video/stills.ts';
+import { assessVideo } from './assess.ts';
+import { Contents } from './content.ts';
+import { writeWhole } from './files.ts';
+import { JobQueue, type JobResult, type JobWork } from './jobs.ts';
+import { Journal } from './journal.ts';
+import { LoadedModel } from './loaded.ts';
+import { Lock } from './lock.ts';
+import { findIdentity, type ModelIdentity } from './models.ts';
+import { ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
+import { TeamFolder } from './team.ts';
+import { compose, totalSpent } from './windows.ts';
+
+export interface EngineOptions {
+  /** Directory for results, journals and locks; several engines may share it. */
+  readonly store: string;
+  /** Milliseconds without a job after which the model is freed; default 5 minutes. */
+  readonly unloadAfter?: number;
+  /** Milliseconds without a job or a request after which {@link onIdle} is called; default 20 minutes. */
+  readonly idleAfter?: number;
+  /** Nothing was asked of the engine for long: its process may end. */
+  readonly onIdle?: () => void;
+}
+
+/** Where a record may have been computed, in the order in which it is looked for. */
+const kinds = ['cuda', 'webgpu', 'dml', 'coreml', 'cpu'] as const;
+
+/** Facts of files that are remembered for the next picture. */
+const mostProbes = 64;
+
+/**
+ * The engine's end of the connection to its client: assesses clips one at a time, keeps what it finds, shows pictures.
+ *
+ * @returns a function that ends its jobs, keeping finished windows, and resolves when nothing runs any more.
+ */
+export function serveEngine(port: Port, options: EngineOptions): () => Promise<void> {
+  const { store, unloadAfter = 5 * 60_000, idleAfter = 20 * 60_000, onIdle } = options;
+  const contents = new Contents(join(store, 'contents'));
+  const log = (level: 'info' | 'warning' | 'error', text: string) =>
+    connection.notify('log', { level, text });
+  const loaded = new LoadedModel(unloadAfter, ({ code, message }) => log('warning', `${message} (${code})`));
+
+  const journalFile = (sha256: string, key: ResultKey) =>
+    join(store, 'journals', `${resultName(sha256, key)}.jsonl`);
+  const results = () => new ResultCache(join(store, 'results'));
+  const keysOf = (identity: ModelIdentity, { provider }: ModelChoice): ResultKey[] => {
+    const { revision, precision, compiler } = identity;
+    // What the loaded model would compute is what a job would find.
+    const first = loaded.model?.revision === revision ? [loaded.model.omni.choice.provider] : [];
+    const wanted = provider === 'auto' ? [...new Set([...first, ...kinds])] : [provider];
+    return wanted.map((kind) => ({ revision, precision, compiler, provider: kind }));
+  };
+
+  /** The whole record of a content, from this engine's store or from the team's. */
+  async function findWhole(
+    path: string,
+    sha256: string,
+    identity: ModelIdentity,
+    choice: ModelChoice,
+    team: TeamFolder | null,
+    problems: Problem[],
+  ): Promise<Assessment | null> {
+    const cache = results();
+    try {
+      for (const key of keysOf(identity, choice)) {
+        const record = await cache.get(path, sha256, key);
+        if (record) return record;
+      }
+    } finally {
+      problems.push(...cache.problems);
+    }
+    const shared = await team?.get(path);
+    const same =
+      shared?.status === 'complete' &&
+      shared.video.sha256 === sha256 &&
+      shared.model.revision === identity.revision &&
+      (choice.provider === 'auto' || choice.provider === shared.model.provider);
+    return same ? shared : null;
+  }
+
+  async function work(job: JobWork): Promise<JobResult | 'busy'> {
+    const { request, signal } = job;
+    const { path, fresh } = request;
+    await refuseKnownNonVideo(path);
+    const content = await contents.of(path, signal);
+    const identity =
+      (await findIdentity(request.model)) ??
+      (await loaded.use(request.model, request.provider, signal, async (model) => model));
+    const team = request.teamFolder === null ? null : new TeamFolder(request.teamFolder);
+    const problems: Problem[] = [];
+    const finish = async (record: Assessment, kept: boolean, error: OmniError | null) => {
+      if (team && record.status !== 'cancelled' && !error) await team.put(path, record);
+      return { record: withProblems(record, [...problems, ...(team?.problems ?? [])]), kept, error };
+    };
+    const lockName = createHash('sha256').update(`${content.sha256} ${identity.revision}`).digest('hex');
+    const lock = await Lock.take(join(store, 'locks', `${lockName}.lock`));
+    if (lock === 'taken') return 'busy';
+    try {
+      const known = fresh ? null : await findWhole(path, content.sha256, identity, request, team, problems);
+      if (known) return await finish(known, true, null);
+      return await loaded.use(request.model, request.provider, signal, async (model) => {
+        const key = resultKey(model);
+        const cache = results();
+        const file = journalFile(content.sha256, key);
+        if (fresh) {
+          await rm(file, { force: true }).catch(() => undefined);
+          await cache.remove(content.sha256, key);
+          await team?.remove(path);
+        }
+        const journal = await Journal.open(file, { sha256: content.sha256, ...key });
+        job.began(journal.windows.size > 0);
+        let stopped: OmniError | null = null;
+        try {
+          const record = await assessVideo(path, model, {
+            signal,
+            content,
+            store: journal,
+            onProgress: job.progress,
+            onStep: job.step,
+            onStopped: (error) => {
+              stopped = error.code === 'cancelled' ? null : error;
+            },
+            playhead: job.playhead,
+          });
+          if (await cache.put(record, key)) await journal.remove();
+          problems.push(...journal.problems, ...cache.problems);
+          return await finish(record, false, stopped);
+        } catch (error) {
+          if (OmniError.is(error, 'file_replaced')) await journal.remove();
+          throw error;
+        } finally {
+          await journal.close();
+        }
+      });
+    } finally {
+      if (lock !== 'unlockable') await lock.release();
+    }
+  }
+
+  let idling: NodeJS.Timeout | undefined;
+  const rest = () => {
+    clearTimeout(idling);
+    idling = setTimeout(() => {
+      if (jobs.size === 0) onIdle?.();
+    }, idleAfter);
+    idling.unref();
+  };
+  const jobs: JobQueue = new JobQueue({
+    work,
+    onUpdate: (update) => connection.update('job', update, update.job),
+    onIdle: rest,
+  });
+
+  /** What is stored of a clip: the whole record, or what its journal holds. */
+  async function lookUp({
+    path,
+    teamFolder,
+    ...choice
+  }: ModelChoice & ResultPlace & { readonly path: string }): Promise<{
+    record: Assessment | null;
+    problems: Problem[];
+  }> {
+    const running = jobs.recordOf(path, choice.model);
+    if (running) return { record: running, problems: [] };
+    await refuseKnownNonVideo(path);
+    const problems: Problem[] = [];
+    const team = teamFolder === null ? null : new TeamFolder(teamFolder);
+    const { sha256 } = await contents.of(path);
+    const identity = await findIdentity(choice.model);
+    const whole = identity && (await findWhole(path, sha256, identity, choice, team, problems));
+    if (whole) return { record: whole, problems: [...problems, ...(team?.problems ?? [])] };
+    for (const key of identity ? keysOf(identity, choice) : []) {
+      const journal = await Journal.open(journalFile(sha256, key), { sha256, ...key });
+      problems.push(...journal.problems);
+      const { clip, windows, end } = journal;
+      if (!clip || windows.size === 0) continue;
+      const facts = {
+        path,
+        sha256,
+        ...clip,
+        model: { ...key, id: identity!.id },
+      };
+      const ordered = [...windows.values()].sort((a, b) => a.index - b.index);
+      const wall = ordered.reduce((sum, { spent }) => sum + totalSpent(spent), 0);
+      const state = { end, packets: journal.packets ?? [], stopped: null, wall };
+      return { record: compose(facts, ordered, state), problems };
+    }
+    const shared = (await team?.get(path)) ?? null;
+    problems.push(...(team?.problems ?? []));
+    return { record: shared?.video.sha256 === sha256 ? shared : null, problems };
+  }
+
+  /** Facts of a file, as long as it is the same one. */
+  const probes = new Map<string, { readonly fingerprint: string; readonly info: Promise<VideoInfo> }>();
+  async function infoOf(path: string): Promise<VideoInfo> {
+    await refuseKnownNonVideo(path);
+    const name = resolve(path);
+    const now = await fingerprint(name);
+    const known = probes.get(name);
+    if (known?.fingerprint === now) return known.info;
+    const info = probeVideo(name).then(({ value }) => value);
+    probes.set(name, { fingerprint: now, info });
+    info.catch(() => probes.delete(name));
+    for (const oldest of probes.keys()) {
+      if (probes.size <= mostProbes) break;
+      probes.delete(oldest);
+    }
+    return info;
+  }
+
+  const connection = connect<EngineService<Assessment>, EngineClient<Assessment>>(port, {
+    version: engineProtocol,
+    handlers: {
+      async facts() {
+        rest();
+        const ffmpeg = await locateFfmpeg().then(
+          ({ ffmpeg: path, version }) => ({ path, version }),
+          (error: unknown) => serializeError(error),
+        );
+        const { model } = loaded;
+        return {
+          node: process.version,
+          pid: process.pid,
+          ffmpeg,
+          loaded: model
+            ? [{ id: model.id, provider: model.omni.choice.provider, reason: model.omni.choice.reason }]
+            : [],
+        };
+      },
+      assess(params: AssessRequest) {
+        return { job: jobs.add(params) };
+      },
+      async cancel({ job }) {
+        await jobs.cancel(job);
+      },
+      lookup(params) {
+        rest();
+        return lookUp(params);
+      },
+      async forget({ path, teamFolder, ...choice }) {
+        rest();
+        await jobs.cancelPath(path);
+        const { sha256 } = await contents.of(path);
+        const identity = await findIdentity(choice.model);
+        for (const key of identity ? keysOf(identity, choice) : []) {
+          await results().remove(sha256, key);
+          await rm(journalFile(sha256, key), { force: true }).catch(() => undefined);
+        }
+        if (teamFolder !== null) await new TeamFolder(teamFolder).remove(path);
+      },
+      async still({ path, time, width }, { signal }) {
+        rest();
+        return readStill(await infoOf(path), time, { width, signal });
+      },
+      async filmstrip({ path, times, height }, { signal }) {
+        rest();
+        return readFilmstrip(await infoOf(path), times, height, { signal });
+      },
+      async media({ path }) {
+        rest();
+        const { startTime, fingerprint: revision } = await infoOf(path);
+        return { offset: startTime, revision };
+      },
+      async report({ format, span, target, ...clip }) {
+        rest();
+        const { record } = await lookUp(clip);
+        const part = record && span ? excerpt(record, span) : record;
+        if (!part) {
+          throw new OmniError(
+            'bad_usage',
+            `There is no result of ${clip.path}${span ? ' in that span' : ''}.`,
+            'Assess the clip first.',
+            { path: clip.path },
+          );
+        }
+        await writeWhole(target, reportOf(part, format));
+      },
+    },
+    listeners: {
+      prioritise: ({ path, time, priority }) => jobs.prioritise(path, time, priority),
+    },
+    onProblem: (problem) => log('warning', problem),
+  });
+  rest();
+
+  return async () => {
+    clearTimeout(idling);
+    await jobs.close();
+    connection.dispose();
+    await loaded.free();
+  };
+}
+
+function reportOf(record: Assessment, format: ExportFormat): string {
+  switch (format) {
+    case 'json':
+      return `${safeJson(record, 2)}\n`;
+    case 'csv':
+      return csvReport([record]);
+    case 'html':
+      return htmlReport([record], `sha256-${createHash('sha256').update(reportStyle).digest('base64')}`);
+  }
+}
+
+/** A record with what went wrong around it, each kind of thing once. */
+function withProblems(record: Assessment, problems: readonly Problem[]): Assessment {
+  if (problems.length === 0) return record;
+  const byCode = new Map([...record.problems, ...problems].map((problem) => [problem.code, problem]));
+  return { ...record, problems: [...byCode.values()] };
+}
