@@ -1,0 +1,251 @@
+import { stat } from 'node:fs/promises';
+import * as vscode from 'vscode';
+import type { Assessment } from '../assessment/record.ts';
+import { EngineClient } from '../engine/client.ts';
+import type { EngineService, JobUpdate } from '../protocol/engine.ts';
+import { OmniError, type SerializedError } from '../protocol/errors.ts';
+import { reviveError } from '../protocol/rpc.ts';
+import { Owner } from './disposables.ts';
+import { settingsFor, teamFolder } from './settings.ts';
+import { type ClipSummary, summarise } from './summary.ts';
+
+/** What is known of a clip now. */
+export interface ClipState {
+  readonly uri: vscode.Uri;
+  /** The latest word on its job; null: none is queued or running. */
+  readonly job: JobUpdate<Assessment> | null;
+  /** Of a running job what is finished, otherwise the last result that was looked up or computed. */
+  readonly record: Assessment | null;
+  /** Why the last attempt ended without a complete record. */
+  readonly error: SerializedError | null;
+}
+
+type Requests = EngineService<Assessment>['requests'];
+type Result<M extends keyof Requests> = Awaited<ReturnType<Requests[M]>>;
+
+const indexKey = 'omnivqa.results';
+/** How jobs rank: what the user looks at before what was asked for in a batch. */
+export const priorities = { batch: 0, asked: 10, visible: 20 } as const;
+
+/**
+ * The clips of this window: their jobs in the engine, their records while someone looks at them, and a summary of
+ * each result for the views, which outlives the window.
+ */
+export class Clips extends Owner {
+  readonly #states = new Map<string, ClipState>();
+  readonly #waiting = new Map<string, ((update: JobUpdate<Assessment>) => void)[]>();
+  /** Last words on jobs that were over before anybody could wait for them, as a stored result is. */
+  readonly #ended = new Map<string, JobUpdate<Assessment>>();
+  /** How many timelines show a clip: its record is kept in memory for them alone. */
+  readonly #watched = new Map<string, number>();
+  readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
+  /** A clip's state or summary changed. */
+  readonly onDidChange = this.#changed.event;
+  readonly #engine: EngineClient<Assessment>;
+
+  constructor(
+    readonly context: vscode.ExtensionContext,
+    readonly log: vscode.LogOutputChannel,
+  ) {
+    super();
+    const { ffmpeg, node } = settingsFor();
+    this.#engine = new EngineClient<Assessment>({
+      entry: vscode.Uri.joinPath(context.extensionUri, 'dist', 'engine.mjs').fsPath,
+      store: context.globalStorageUri.fsPath,
+      env: { ...process.env, ...(ffmpeg ? { OMNIVQA_FFMPEG: ffmpeg } : {}) },
+      node: node || null,
+      onJob: (update) => this.#update(update),
+      onLog: (level, text) => log[level === 'warning' ? 'warn' : level](text),
+      onCrash: (error, willRestart) => void this.#crashed(error, willRestart),
+    });
+  }
+
+  override dispose(): void {
+    super.dispose();
+    void this.#engine.dispose();
+  }
+
+  /** Asks the engine; starts it where it does not run. */
+  request<M extends keyof Requests & string>(
+    method: M,
+    params: Parameters<Requests[M]>[0],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Result<M>> {
+    return this.#engine.request(method, params, options) as Promise<Result<M>>;
+  }
+
+  state(uri: vscode.Uri): ClipState {
+    return this.#states.get(uri.fsPath) ?? { uri, job: null, record: null, error: null };
+  }
+
+  /** Clips with a job, the running one first. */
+  get jobs(): ClipState[] {
+    const rank = ({ job }: ClipState) => (job?.state?.phase === 'queued' ? 1 : 0);
+    return [...this.#states.values()].filter(({ job }) => job !== null).sort((a, b) => rank(a) - rank(b));
+  }
+
+  get summaries(): readonly ClipSummary[] {
+    return Object.values(this.#index());
+  }
+
+  summary(uri: vscode.Uri): ClipSummary | undefined {
+    return this.#index()[uri.fsPath];
+  }
+
+  /**
+   * Assesses a clip, or joins the job that does.
+   *
+   * @returns its last update, when the job is over.
+   * @throws OmniError where it could not be queued.
+   */
+  async assess(
+    uri: vscode.Uri,
+    { priority, fresh }: { readonly priority: number; readonly fresh: boolean },
+  ): Promise<JobUpdate<Assessment>> {
+    if (!vscode.workspace.isTrusted) throw untrusted();
+    const { model, provider } = settingsFor(uri);
+    const path = uri.fsPath;
+    this.#set({ ...this.state(uri), error: null });
+    const { job } = await this.request('assess', {
+      path,
+      model,
+      provider,
+      priority,
+      fresh,
+      teamFolder: teamFolder(uri),
+    });
+    const ended = this.#ended.get(job);
+    this.#ended.delete(job);
+    if (ended) return ended;
+    return new Promise((resolve) => {
+      this.#waiting.set(job, [...(this.#waiting.get(job) ?? []), resolve]);
+    });
+  }
+
+  async cancel(uri: vscode.Uri): Promise<void> {
+    const { job } = this.state(uri);
+    if (job) await this.request('cancel', { job: job.job });
+  }
+
+  /** Keeps a clip's record in memory, and looks for a stored one, until the result is disposed. */
+  watch(uri: vscode.Uri): vscode.Disposable {
+    const path = uri.fsPath;
+    this.#watched.set(path, (this.#watched.get(path) ?? 0) + 1);
+    const { record, job } = this.state(uri);
+    if (!record && !job) void this.lookUp(uri);
+    return new vscode.Disposable(() => {
+      const left = (this.#watched.get(path) ?? 1) - 1;
+      if (left > 0) this.#watched.set(path, left);
+      else {
+        this.#watched.delete(path);
+        if (!this.state(uri).job) this.#states.delete(path);
+      }
+    });
+  }
+
+  /** Reads what is stored of a clip into its state. */
+  async lookUp(uri: vscode.Uri): Promise<void> {
+    const { model, provider } = settingsFor(uri);
+    try {
+      const { record, problems } = await this.request('lookup', {
+        path: uri.fsPath,
+        model,
+        provider,
+        teamFolder: teamFolder(uri),
+      });
+      for (const { code, message } of problems) this.log.warn(`${uri.fsPath}: ${message} (${code})`);
+      if (this.state(uri).job) return;
+      this.#set({ uri, job: null, record, error: null });
+      if (record && record.status !== 'cancelled') await this.#remember(uri, record);
+    } catch (error) {
+      this.#set({ ...this.state(uri), error: serialized(error) });
+    }
+  }
+
+  /** Forgets the stored result of a clip. */
+  async forget(uri: vscode.Uri): Promise<void> {
+    const { model, provider } = settingsFor(uri);
+    await this.request('forget', { path: uri.fsPath, model, provider, teamFolder: teamFolder(uri) });
+    const { [uri.fsPath]: _, ...rest } = this.#index();
+    await this.context.workspaceState.update(indexKey, rest);
+    this.#set({ uri, job: null, record: null, error: null });
+  }
+
+  /** The user looks at this moment of a clip. */
+  prioritise(uri: vscode.Uri, time: number | null): void {
+    if (this.state(uri).job) {
+      this.#engine.notify('prioritise', { path: uri.fsPath, time, priority: priorities.visible });
+    }
+  }
+
+  #index(): Record<string, ClipSummary> {
+    return this.context.workspaceState.get<Record<string, ClipSummary>>(indexKey, {});
+  }
+
+  #set(state: ClipState): void {
+    if (this.disposed) return;
+    const path = state.uri.fsPath;
+    const needed = state.job !== null || this.#watched.has(path) || state.error !== null;
+    if (needed) this.#states.set(path, state);
+    else this.#states.delete(path);
+    this.#changed.fire(state.uri);
+  }
+
+  #update(update: JobUpdate<Assessment>): void {
+    const uri = vscode.Uri.file(update.path);
+    const over = update.state === null;
+    const before = this.state(uri);
+    this.#set({
+      uri,
+      job: over ? null : update,
+      record: update.record ?? before.record,
+      error: update.error,
+    });
+    if (!over) return;
+    if (update.error) {
+      const { code, message, next, command, stderr } = update.error;
+      const detail = [command, stderr].filter(Boolean).join('\n');
+      this.log.error(`${update.path}: ${message} (${code}) ${next}${detail ? `\n${detail}` : ''}`);
+    }
+    const remembered =
+      update.record && update.outcome !== 'cancelled'
+        ? this.#remember(uri, update.record)
+        : Promise.resolve();
+    void remembered.then(() => {
+      const waiting = this.#waiting.get(update.job);
+      if (!waiting) this.#ended.set(update.job, update);
+      for (const resolve of waiting ?? []) resolve(update);
+      this.#waiting.delete(update.job);
+    });
+  }
+
+  async #remember(uri: vscode.Uri, record: Assessment): Promise<void> {
+    const file = await stat(uri.fsPath).catch(() => undefined);
+    const summary = summarise(uri.fsPath, record, file ? { size: file.size, mtime: file.mtimeMs } : null);
+    await this.context.workspaceState.update(indexKey, { ...this.#index(), [uri.fsPath]: summary });
+    if (!this.disposed) this.#changed.fire(uri);
+  }
+
+  async #crashed(error: OmniError, willRestart: boolean): Promise<void> {
+    this.log.error(`${error.message} ${error.next}`);
+    const show = vscode.l10n.t('Show Log');
+    const message = willRestart
+      ? vscode.l10n.t(
+          'The OmniVQA engine stopped unexpectedly. It was started again and goes on from the last finished window.',
+        )
+      : vscode.l10n.t('The OmniVQA engine stopped unexpectedly. Finished windows are kept.');
+    if ((await vscode.window.showWarningMessage(message, show)) === show) this.log.show();
+  }
+}
+
+/** Any thrown value as an error to show. */
+export function serialized(error: unknown): SerializedError {
+  return (OmniError.is(error) ? error : reviveError(undefined)).serialize();
+}
+
+export const untrusted = () =>
+  new OmniError(
+    'bad_usage',
+    vscode.l10n.t('This workspace is not trusted, so nothing is run on its files.'),
+    vscode.l10n.t('Trust the workspace to assess its videos; stored results can be viewed without.'),
+  );

@@ -1,0 +1,40 @@
+import * as vscode from 'vscode';
+import { Clips } from './clips.ts';
+import { commandTable, showFailure } from './commands.ts';
+import { Feedback } from './feedback.ts';
+import { JobsView } from './jobs_view.ts';
+import { MediaServer } from './media_server.ts';
+import { RecordDocuments } from './records.ts';
+import { ResultsView } from './results_view.ts';
+import { Timelines } from './timelines.ts';
+
+/** Registers everything and starts nothing: the engine comes with the first clip. */
+export function activate(context: vscode.ExtensionContext): void {
+  const log = vscode.window.createOutputChannel('OmniVQA', { log: true });
+  const clips = new Clips(context, log);
+  const media = new MediaServer();
+  const timelines = new Timelines(clips, media);
+  const results = new ResultsView(clips);
+  context.subscriptions.push(
+    log,
+    clips,
+    media,
+    timelines,
+    results,
+    new JobsView(clips),
+    new Feedback(clips),
+    vscode.workspace.registerTextDocumentContentProvider(RecordDocuments.scheme, new RecordDocuments(clips)),
+  );
+  for (const [name, run] of Object.entries(commandTable({ clips, timelines, results }))) {
+    context.subscriptions.push(
+      vscode.commands.registerCommand(name, async (...args: unknown[]) => {
+        try {
+          return await run(...args);
+        } catch (error) {
+          void showFailure(error, log);
+          return undefined;
+        }
+      }),
+    );
+  }
+}

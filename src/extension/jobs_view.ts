@@ -1,0 +1,56 @@
+import { basename } from 'node:path';
+import * as vscode from 'vscode';
+import type { ClipState, Clips } from './clips.ts';
+import { Owner } from './disposables.ts';
+import { jobText } from './words.ts';
+
+/** The jobs view: what runs and what waits, in that order. */
+export class JobsView extends Owner implements vscode.TreeDataProvider<ClipState> {
+  readonly #clips: Clips;
+  readonly #changed = this.own(new vscode.EventEmitter<undefined>());
+  readonly onDidChangeTreeData = this.#changed.event;
+  readonly view: vscode.TreeView<ClipState>;
+  #count = 0;
+
+  constructor(clips: Clips) {
+    super();
+    this.#clips = clips;
+    this.view = this.own(vscode.window.createTreeView('omnivqa.jobs', { treeDataProvider: this }));
+    this.own(clips.onDidChange(() => this.#refresh()));
+  }
+
+  getChildren(node?: ClipState): ClipState[] {
+    return node ? [] : this.#clips.jobs;
+  }
+
+  getTreeItem({ uri, job }: ClipState): vscode.TreeItem {
+    const name = basename(uri.fsPath);
+    const state = job?.state;
+    const item = new vscode.TreeItem(name);
+    item.id = uri.fsPath;
+    const text = state ? jobText(state) : '';
+    const speed = state?.framesPerSecond;
+    item.description = speed ? `${text} · ${vscode.l10n.t('{0} frames/s', Math.round(speed))}` : text;
+    item.iconPath = new vscode.ThemeIcon(state?.phase === 'queued' ? 'clock' : 'sync~spin');
+    item.contextValue = 'job';
+    item.tooltip = uri.fsPath;
+    item.command = {
+      command: 'omnivqa.openTimeline',
+      title: vscode.l10n.t('Open the Timeline'),
+      arguments: [uri],
+    };
+    item.accessibilityInformation = { label: `${name}, ${text}` };
+    return item;
+  }
+
+  #refresh(): void {
+    const count = this.#clips.jobs.length;
+    if (count !== this.#count) {
+      this.#count = count;
+      void vscode.commands.executeCommand('setContext', 'omnivqa.busy', count > 0);
+      this.view.badge =
+        count > 0 ? { value: count, tooltip: vscode.l10n.t('{0} clips to assess', count) } : undefined;
+    } else if (count === 0) return;
+    this.#changed.fire(undefined);
+  }
+}

@@ -1,0 +1,37 @@
+import * as vscode from 'vscode';
+import type { ModelChoice } from '../protocol/engine.ts';
+
+/** The user's settings, read at the moment they are needed: none is kept. */
+export interface Settings extends ModelChoice {
+  /** MOS below which a clip misses its target; null: none set. */
+  readonly threshold: number | null;
+  /** Binary or directory; empty: PATH. */
+  readonly ffmpeg: string;
+  /** Node binary for the engine; empty: looked for. */
+  readonly node: string;
+  readonly mosInExplorer: boolean;
+  /** Whether records are kept in the workspace's `.omnivqa` folder too. */
+  readonly inWorkspace: boolean;
+}
+
+/** Settings as they apply to a file: a folder of a workspace may have its own. */
+export function settingsFor(uri?: vscode.Uri): Settings {
+  const values = vscode.workspace.getConfiguration('omnivqa', uri ?? null);
+  const threshold = values.get<number | null>('threshold', null);
+  return {
+    model: values.get<string>('model', 'nano').trim() || 'nano',
+    provider: values.get<Settings['provider']>('provider', 'auto'),
+    threshold: typeof threshold === 'number' && threshold >= 1 && threshold <= 5 ? threshold : null,
+    ffmpeg: values.get<string>('ffmpegPath', '').trim(),
+    node: values.get<string>('nodePath', '').trim(),
+    mosInExplorer: values.get<boolean>('explorer.showMos', false),
+    inWorkspace: values.get<boolean>('results.inWorkspace', false),
+  };
+}
+
+/** The team's folder for the results of a file; null where they are kept on this machine alone. */
+export function teamFolder(uri: vscode.Uri): string | null {
+  if (!settingsFor(uri).inWorkspace) return null;
+  const folder = vscode.workspace.getWorkspaceFolder(uri);
+  return folder?.uri.scheme === 'file' ? vscode.Uri.joinPath(folder.uri, '.omnivqa').fsPath : null;
+}

@@ -1,0 +1,257 @@
+import { randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import * as vscode from 'vscode';
+import type { Assessment } from '../assessment/record.ts';
+import { type Connection, connect, type Port } from '../protocol/rpc.ts';
+import {
+  type Span,
+  type TimelineAction,
+  type TimelineHost,
+  type TimelineSnapshot,
+  type TimelineView,
+  timelinePage,
+  timelineProtocol,
+} from '../protocol/timeline.ts';
+import { type Clips, priorities, serialized, untrusted } from './clips.ts';
+import { Owner } from './disposables.ts';
+import { exportReport } from './export.ts';
+import type { MediaServer } from './media_server.ts';
+import { RecordDocuments } from './records.ts';
+import { settingsFor } from './settings.ts';
+
+/** From this size on a browser's webview is given a clip by {@link MediaServer}. */
+const largeClip = 16 * 2 ** 20;
+
+class VideoDocument implements vscode.CustomDocument {
+  constructor(readonly uri: vscode.Uri) {}
+  dispose(): void {}
+}
+
+/** The read-only custom editor of videos: one timeline per editor, all of a clip show the same state. */
+export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvider<VideoDocument> {
+  static readonly viewType = 'omnivqa.timeline';
+  readonly #open = new Map<string, Set<Timeline>>();
+  /** Moments to show as soon as the clip's timeline is there. */
+  readonly #wanted = new Map<string, { readonly time: number; readonly span: Span | null }>();
+
+  constructor(
+    readonly clips: Clips,
+    readonly media: MediaServer,
+  ) {
+    super();
+    this.own(
+      vscode.window.registerCustomEditorProvider(Timelines.viewType, this, {
+        supportsMultipleEditorsPerDocument: true,
+      }),
+    );
+    this.own(clips.onDidChange((uri) => this.#refresh(uri)));
+    this.own(
+      vscode.workspace.onDidChangeConfiguration((change) => {
+        if (change.affectsConfiguration('omnivqa.threshold')) this.#refresh();
+      }),
+    );
+    this.own(vscode.workspace.onDidGrantWorkspaceTrust(() => this.#refresh()));
+  }
+
+  openCustomDocument(uri: vscode.Uri): VideoDocument {
+    return new VideoDocument(uri);
+  }
+
+  async resolveCustomEditor({ uri }: VideoDocument, panel: vscode.WebviewPanel): Promise<void> {
+    const timeline = await Timeline.open(uri, panel, this.clips, this.media, () => {
+      const wanted = this.#wanted.get(uri.fsPath);
+      this.#wanted.delete(uri.fsPath);
+      return wanted;
+    });
+    const group = this.#open.get(uri.fsPath) ?? new Set();
+    this.#open.set(uri.fsPath, group.add(timeline));
+    panel.onDidDispose(() => {
+      group.delete(timeline);
+      timeline.dispose();
+    });
+  }
+
+  /** Opens a clip's timeline, or brings it to the front; with a moment, goes there. */
+  async show(uri: vscode.Uri, moment?: { readonly time: number; readonly span: Span | null }): Promise<void> {
+    if (moment) this.#wanted.set(uri.fsPath, moment);
+    await vscode.commands.executeCommand('vscode.openWith', uri, Timelines.viewType);
+    for (const timeline of this.#open.get(uri.fsPath) ?? []) timeline.goToWanted();
+  }
+
+  #refresh(uri?: vscode.Uri): void {
+    const groups = uri ? [this.#open.get(uri.fsPath) ?? []] : this.#open.values();
+    for (const group of groups) for (const timeline of group) timeline.send();
+  }
+}
+
+/** Hands out, once, the moment that a clip's timeline was opened for. */
+type TakeWanted = () => { readonly time: number; readonly span: Span | null } | undefined;
+
+/** One view of one clip. */
+class Timeline extends Owner {
+  readonly #uri: vscode.Uri;
+  readonly #clips: Clips;
+  readonly #connection: Connection<TimelineView<Assessment>>;
+  readonly #takeWanted: TakeWanted;
+  #source: TimelineSnapshot<Assessment>['media'];
+  #connected = false;
+  /** Why the last thing that was asked for here could not begin. */
+  #failure: ReturnType<typeof serialized> | null = null;
+
+  static async open(
+    uri: vscode.Uri,
+    panel: vscode.WebviewPanel,
+    clips: Clips,
+    media: MediaServer,
+    takeWanted: TakeWanted,
+  ): Promise<Timeline> {
+    const { webview } = panel;
+    const views = vscode.Uri.joinPath(clips.context.extensionUri, 'dist', 'webview');
+    webview.options = {
+      enableScripts: true,
+      enableForms: false,
+      localResourceRoots: [views, vscode.Uri.joinPath(uri, '..')],
+    };
+    const size = await stat(uri.fsPath).then(
+      (file) => file.size,
+      () => 0,
+    );
+    const inBrowser = vscode.env.uiKind === vscode.UIKind.Web;
+    const served = inBrowser && size >= largeClip ? await media.serve(uri.fsPath) : undefined;
+    const url = served?.url ?? webview.asWebviewUri(uri);
+    const timeline = new Timeline(uri, webview, clips, url.toString(true), takeWanted);
+    if (served) timeline.own(served.end);
+    webview.html = timelinePage({
+      script: webview.asWebviewUri(vscode.Uri.joinPath(views, 'timeline.js')).toString(),
+      style: webview.asWebviewUri(vscode.Uri.joinPath(views, 'timeline.css')).toString(),
+      source: webview.cspSource,
+      media: served ? [`${url.scheme}://${url.authority}`] : [],
+      nonce: randomBytes(16).toString('base64'),
+      language: vscode.env.language,
+    });
+    return timeline;
+  }
+
+  private constructor(
+    uri: vscode.Uri,
+    webview: vscode.Webview,
+    clips: Clips,
+    url: string,
+    takeWanted: TakeWanted,
+  ) {
+    super();
+    this.#uri = uri;
+    this.#clips = clips;
+    this.#takeWanted = takeWanted;
+    this.#source = { url, offset: 0, stills: vscode.workspace.isTrusted, revision: '' };
+    this.#connection = connect<TimelineHost, TimelineView<Assessment>>(webviewPort(webview), {
+      version: timelineProtocol,
+      handlers: {
+        still: ({ time, width }, { signal }) => {
+          if (!vscode.workspace.isTrusted) throw untrusted();
+          return clips.request('still', { path: uri.fsPath, time, width }, { signal });
+        },
+        filmstrip: ({ times, height }, { signal }) => {
+          if (!vscode.workspace.isTrusted) throw untrusted();
+          return clips.request('filmstrip', { path: uri.fsPath, times, height }, { signal });
+        },
+        assess: () => {
+          // The view follows the job through snapshots: it need not wait for the end.
+          const fresh = clips.state(uri).record?.status === 'complete';
+          void clips.assess(uri, { priority: priorities.visible, fresh }).catch((error) => {
+            this.#failure = serialized(error);
+            this.send();
+          });
+        },
+        cancel: () => clips.cancel(uri),
+        export: async ({ format, span }) => {
+          const path = await exportReport(clips, uri, format, span);
+          return path === null ? null : { path };
+        },
+        open: async ({ target }) => {
+          if (target === 'reveal') await vscode.commands.executeCommand('revealInExplorer', uri);
+          else if (target === 'external') await vscode.env.openExternal(uri);
+          else await vscode.window.showTextDocument(RecordDocuments.uriFor(uri), { preview: true });
+        },
+      },
+      listeners: { prioritise: ({ time }) => clips.prioritise(uri, time) },
+      onPeer: () => {
+        this.#connected = true;
+        this.send();
+        this.goToWanted();
+      },
+      onProblem: (problem) => clips.log.warn(`Timeline: ${problem}`),
+    });
+    this.own(new vscode.Disposable(() => this.#connection.dispose()));
+    this.own(clips.watch(uri));
+    void this.#lookAtMedia();
+    const watcher = this.own(
+      vscode.workspace.createFileSystemWatcher(
+        new vscode.RelativePattern(vscode.Uri.joinPath(uri, '..'), globEscape(basename(uri.fsPath))),
+      ),
+    );
+    this.own(watcher.onDidChange(() => void this.#replaced()));
+    this.own(watcher.onDidCreate(() => void this.#replaced()));
+  }
+
+  /** The whole state, as the view shall show it; only the newest matters. */
+  send(): void {
+    const { job, record, error } = this.#clips.state(this.#uri);
+    const actions: TimelineAction[] = ['reveal', 'external'];
+    if (job) actions.push('cancel');
+    else if (vscode.workspace.isTrusted) actions.push('assess');
+    if (record) actions.push('record');
+    if (record && !job) actions.push('export');
+    if (job) this.#failure = null;
+    this.#connection.update('snapshot', {
+      clip: { name: basename(this.#uri.fsPath), path: vscode.workspace.asRelativePath(this.#uri, false) },
+      record,
+      job: job?.state ?? null,
+      media: this.#source,
+      threshold: settingsFor(this.#uri).threshold,
+      error: this.#failure ?? error,
+      actions,
+    });
+  }
+
+  goToWanted(): void {
+    if (!this.#connected) return;
+    const wanted = this.#takeWanted();
+    if (wanted) this.#connection.notify('reveal', wanted);
+  }
+
+  async #lookAtMedia(): Promise<void> {
+    // Probing runs a program on the file: not before the workspace is trusted.
+    if (!vscode.workspace.isTrusted) {
+      this.own(vscode.workspace.onDidGrantWorkspaceTrust(() => void this.#lookAtMedia()));
+      return;
+    }
+    try {
+      const facts = await this.#clips.request('media', { path: this.#uri.fsPath });
+      this.#source = { ...this.#source, ...facts, stills: true };
+    } catch (error) {
+      this.#failure = serialized(error);
+    }
+    this.send();
+  }
+
+  async #replaced(): Promise<void> {
+    await this.#lookAtMedia();
+    if (!this.#clips.state(this.#uri).job) await this.#clips.lookUp(this.#uri);
+  }
+}
+
+/** Messages of a webview as the wire of the RPC. */
+function webviewPort(webview: vscode.Webview): Port {
+  return {
+    post: (message) => void webview.postMessage(message),
+    listen(receive) {
+      const listening = webview.onDidReceiveMessage(receive);
+      return () => listening.dispose();
+    },
+  };
+}
+
+/** A file name as a glob that matches itself alone. */
+const globEscape = (name: string) => name.replace(/[[\]{}*?]/g, (character) => `[${character}]`);
