@@ -24,6 +24,9 @@ const cutLeast = 18;
 /** … and by this many times more than its median over the frames before. */
 const cutRatio = 4;
 const cutMemory = 8;
+/** … and over this share of the picture, by at least this much: a fault in a quarter of it is no new scene. */
+const cutShare = 0.4;
+const cutSpot = 8;
 /** A change back to the old scene within this many seconds is a flash, not two cuts. */
 const flashLongest = 0.3;
 /** No change: luma's mean as in ffmpeg's freezedetect (0.001 of full scale), and no spot of the picture moves. */
@@ -45,15 +48,22 @@ function lumaOf(rgb: Uint8Array): Uint8Array {
   return luma;
 }
 
-/** How a picture differs from another: on average, and at the spot where it differs most. */
-function changeBetween(a: Uint8Array, b: Uint8Array): { mean: number; most: number } {
-  let [sum, most] = [0, 0];
+/** How a picture differs from another: on average, at the spot where it differs most, and over how much of it. */
+interface Change {
+  readonly mean: number;
+  readonly most: number;
+  readonly share: number;
+}
+
+function changeBetween(a: Uint8Array, b: Uint8Array): Change {
+  let [sum, most, spots] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {
     const one = Math.abs(a[i]! - b[i]!);
     sum += one;
     if (one > most) most = one;
+    if (one >= cutSpot) spots++;
   }
-  return { mean: sum / a.length, most };
+  return { mean: sum / a.length, most, share: spots / a.length };
 }
 
 /** Spans during which something lasted, kept where they are long enough. */
@@ -88,7 +98,7 @@ export interface WindowSignals {
   readonly times: string;
   /** Mean change of luma to the frame before, 0 for the first: float32, little-endian, base64. */
   readonly changes: string;
-  /** Per frame: {@link still} and {@link dark}, base64. */
+  /** Per frame: {@link still}, {@link dark} and {@link local}, base64. */
   readonly flags: string;
   /** Luma of the first and the last frame, base64: what the neighbours' frames are compared with. */
   readonly first: string;
@@ -101,6 +111,8 @@ export interface WindowSignals {
 const still = 1;
 /** The frame is black. */
 const dark = 2;
+/** Only a part of the picture differs from the frame before. */
+const local = 4;
 
 const toBase64 = ({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array | Float64Array) =>
   Buffer.from(buffer, byteOffset, byteLength).toString('base64');
@@ -108,7 +120,7 @@ const toBase64 = ({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array 
 /** The bytes in a buffer of their own, which starts where every type of number may start. */
 const fromBase64 = (text: string) => Uint8Array.from(Buffer.from(text, 'base64'));
 
-const isStill = ({ mean, most }: { mean: number; most: number }) => mean <= frozenMean && most <= frozenMost;
+const isStill = ({ mean, most }: Change) => mean <= frozenMean && most <= frozenMost;
 
 /** @param side Side of the window's motion frames. */
 export function measureWindow(
@@ -132,6 +144,7 @@ export function measureWindow(
     const change = changeBetween(lumas[i - 1]!, luma);
     changes[i] = change.mean;
     if (isStill(change)) flags[i]! |= still;
+    if (change.share < cutShare) flags[i]! |= local;
     if (change.mean < cutLeast) continue;
     for (const cut of strong) {
       if (window.times[i]! - window.times[cut]! > flashLongest) continue;
@@ -189,15 +202,17 @@ export function signalsOf(windows: readonly MeasuredWindow[], packets: readonly 
     for (const [i, time] of own.entries()) {
       let mean: number | null = changes[i]!;
       let unmoved = (flags[i]! & still) !== 0;
+      let partly = (flags[i]! & local) !== 0;
       if (i === 0) {
         const change = before ? changeBetween(before.last, fromBase64(window.first)) : null;
         mean = change?.mean ?? null;
         unmoved = change !== null && isStill(change);
+        partly = change !== null && change.share < cutShare;
       }
       if (mean !== null) {
         const usual = [...recent].sort((a, b) => a - b)[Math.floor(recent.length / 2)];
         let remember = true;
-        if (usual !== undefined && mean >= cutLeast && mean >= cutRatio * usual) {
+        if (usual !== undefined && !partly && mean >= cutLeast && mean >= cutRatio * usual) {
           if (lastCut !== null && returns.get(i)?.includes(lastCut)) {
             cuts.pop();
             lastCut = null;

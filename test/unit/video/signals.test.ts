@@ -50,6 +50,14 @@ describe('scene cuts', () => {
     expect(signals(repeat(20, (i) => picture(40 + i * 6, 60 + i * 6))).sceneCuts).toEqual([]);
   });
 
+  it('a fault that covers a quarter of the picture is none', () => {
+    const faulty = (i: number) =>
+      picture(40 + (i % 2) * 4, 60).map((value, at) =>
+        Math.floor(at / 3) % side < side / 2 && at < (side * side * 3) / 2 ? 230 : value,
+      );
+    expect(signals([...repeat(10, scene(40)), ...repeat(10, faulty)]).sceneCuts).toEqual([]);
+  });
+
   it('steady strong movement is none', () => {
     expect(signals(repeat(20, (i) => (i % 2 ? picture(40, 120) : picture(120, 40)))).sceneCuts).toEqual([]);
   });
