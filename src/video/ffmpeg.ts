@@ -129,18 +129,27 @@ export function inputUrl(path: string): string {
  * split at spaces.
  */
 export function composeArguments(command: {
-  readonly input: string;
-  readonly inputOptions: readonly (readonly string[])[];
-  readonly filter: string;
+  readonly inputs: readonly { readonly url: string; readonly options: readonly (readonly string[])[] }[];
+  /** A graph over all inputs; without one, `outputOptions` say what becomes of them. */
+  readonly filter?: string;
   readonly outputOptions: readonly (readonly string[])[];
   readonly output: string;
 }): string[] {
-  const composed = createCommand(command.input);
-  for (const option of command.inputOptions) composed.inputOptions(option[0]!, ...option.slice(1));
-  composed.complexFilter([command.filter]);
+  const composed = createCommand();
+  for (const { url, options } of command.inputs) {
+    composed.input(url);
+    for (const option of options) composed.inputOptions(option[0]!, ...option.slice(1));
+  }
+  if (command.filter !== undefined) composed.complexFilter([command.filter]);
   for (const option of command.outputOptions) composed.outputOptions(option[0]!, ...option.slice(1));
   composed.output(command.output);
   return (composed as FfmpegCommand & { _getArguments(): string[] })._getArguments();
+}
+
+/** The output option that passes every frame on as it comes, none repeated or left out. */
+export function keepAllFrames({ release }: FfmpegLocation): readonly [string, string] {
+  const renamed = release[0] > 5 || (release[0] === 5 && release[1] >= 1);
+  return [renamed ? '-fps_mode' : '-vsync', 'passthrough'];
 }
 
 /** A command line for reading, not for running. */

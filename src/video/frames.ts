@@ -1,6 +1,6 @@
 /** One decode of a video: the pixels the networks see, window by window, with the time and type of every frame. */
 import { OmniError, type Problem } from '../protocol/errors.ts';
-import { capture, composeArguments, inputUrl, locateFfmpeg, Supervised } from './ffmpeg.ts';
+import { capture, composeArguments, inputUrl, keepAllFrames, locateFfmpeg, Supervised } from './ffmpeg.ts';
 import { inputLimits, maxPixels } from './formats.ts';
 import { cutFragments, type Size, sentSize, shrinkBeforeRgb, targetSize } from './geometry.ts';
 import { NutReader } from './nut.ts';
@@ -84,7 +84,7 @@ export function keyInterval(fps: number): number {
  * swscale's flags: exact rounding and no shortcuts for chroma. Colour matrix and range are those the frame is tagged
  * with; where it is not, swscale takes BT.601 and limited range.
  */
-const exact = 'accurate_rnd+full_chroma_int+full_chroma_inp';
+export const exact = 'accurate_rnd+full_chroma_int+full_chroma_inp';
 /**
  * Lanczos with two lobes, the nearest to a = -0.5 bicubic that every release computes right: up to ffmpeg 5 swscale's
  * bicubic takes its parameters as whole numbers.
@@ -209,24 +209,26 @@ export async function* readFrames(
     );
   }
   const args = composeArguments({
-    input: inputUrl(info.path),
-    inputOptions: [
-      ['-nostdin'],
-      ['-hide_banner'],
-      ['-nostats'],
-      ['-v', 'repeat+level+info'],
-      ...inputLimits,
-      ['-max_pixels', String(maxPixels)],
-      // A frame of another size is scaled by the same graph; a new graph would count frames from 0 again.
-      ['-reinit_filter', '0'],
+    inputs: [
+      {
+        url: inputUrl(info.path),
+        options: [
+          ['-nostdin'],
+          ['-hide_banner'],
+          ['-nostats'],
+          ['-v', 'repeat+level+info'],
+          ...inputLimits,
+          ['-max_pixels', String(maxPixels)],
+          // A frame of another size is scaled by the same graph; a new graph would count frames from 0 again.
+          ['-reinit_filter', '0'],
+        ],
+      },
     ],
     filter: graph.join(';'),
     outputOptions: [
       ...['motion', ...views.map((_, i) => `view${i}`)].map((label) => ['-map', `[${label}]`]),
       ['-c:v', 'rawvideo'],
-      location.release[0] > 5 || (location.release[0] === 5 && location.release[1] >= 1)
-        ? ['-fps_mode', 'passthrough']
-        : ['-vsync', 'passthrough'],
+      keepAllFrames(location),
       ['-enc_time_base', '1:1000'],
       ['-max_interleave_delta', String(interleave)],
       // Broken frames are counted here; ffmpeg must not give up at a share of them.
@@ -546,7 +548,8 @@ function claimedEnd(info: VideoInfo): number | null {
   return byFrames === null ? info.duration : Math.min(info.duration, byFrames);
 }
 
-async function assertUnchanged(info: VideoInfo): Promise<void> {
+/** @throws OmniError `file_replaced` where the file is not the one that was probed */
+export async function assertUnchanged(info: VideoInfo): Promise<void> {
   const now = await fingerprint(info.path).catch(() => null);
   if (now === info.fingerprint) return;
   throw new OmniError(
@@ -558,7 +561,11 @@ async function assertUnchanged(info: VideoInfo): Promise<void> {
 }
 
 /** The filters that turn HDR to SDR RGB, null for SDR; says in `problems` what was done. */
-async function toneMapping(info: VideoInfo, ffmpeg: string, problems: Problem[]): Promise<string | null> {
+export async function toneMapping(
+  info: VideoInfo,
+  ffmpeg: string,
+  problems: Problem[],
+): Promise<string | null> {
   if (!info.hdr) return null;
   const { stdout } = await capture(ffmpeg, ['-hide_banner', '-filters'], { timeout: 20_000 });
   const name = info.hdr === 'pq' ? 'PQ' : 'HLG';

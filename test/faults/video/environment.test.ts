@@ -6,6 +6,7 @@ import { locateFfmpeg } from '../../../src/video/ffmpeg.ts';
 import { readFrames } from '../../../src/video/frames.ts';
 import { probeVideo } from '../../../src/video/probe.ts';
 import { packetSizes } from '../../../src/video/signals.ts';
+import { readFilmstrip, readStill } from '../../../src/video/stills.ts';
 import { readClip, sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
 
 const clip = join(sharedDirectory(), 'clip.mp4');
@@ -136,9 +137,26 @@ describe.skipIf(process.platform === 'win32')('ffmpeg that is not there or not a
     expect(error.detail.command).toContain('-nostdin');
   });
 
+  it('hanging: at a still, at a filmstrip', async () => {
+    const { value: info } = await probeVideo(clip);
+    programs({ ffmpeg: except('exec sleep 600') });
+    expect((await codeOf(readStill(info, 1, { width: 64, stallTimeout: 300 }))).code).toBe('ffmpeg_hung');
+    expect((await codeOf(readFilmstrip(info, [1, 20], 64, { stallTimeout: 300 }))).code).toBe('ffmpeg_hung');
+  });
+
+  it('a still after a failure', async () => {
+    const { value: info } = await probeVideo(clip);
+    programs({ ffmpeg: except('exit 1') });
+    expect((await codeOf(readStill(info, 1, { width: 64 }))).code).toBe('nothing_decoded');
+    expect(await readFilmstrip(info, [1, 20], 64)).toEqual([null, null]);
+    process.env.PATH = environment.PATH;
+    expect((await readStill(info, 1, { width: 64 })).time).toBeCloseTo(1, 3);
+  });
+
   it('crashing', async () => {
     const { value: info } = await probeVideo(clip);
     programs({ ffmpeg: except('kill -SEGV $$') });
+    expect((await codeOf(readStill(info, 1, { width: 64 }))).code).toBe('ffmpeg_failed');
     expect(await codeOf(readFrames(info, plan).next())).toMatchObject({
       code: 'ffmpeg_failed',
       message: expect.stringContaining('SIGSEGV'),
@@ -191,6 +209,11 @@ describe('cancelling', () => {
     );
     expect((await codeOf(probeVideo(clip, { signal: controller.signal }))).code).toBe('cancelled');
     expect((await codeOf(packetSizes(info, controller.signal))).code).toBe('cancelled');
+    const options = { signal: controller.signal, width: 64 };
+    expect((await codeOf(readStill(info, 1, options))).code).toBe('cancelled');
+    expect((await codeOf(readFilmstrip(info, [1, 20], 64, options))).code).toBe('cancelled');
+    // The same clip for someone who did not cancel.
+    expect((await readFilmstrip(info, [1], 64))[0]!.time).toBeCloseTo(1, 3);
   });
 
   it.skipIf(process.platform !== 'linux')('leaving early ends ffmpeg', async () => {

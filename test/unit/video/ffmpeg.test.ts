@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   capture,
@@ -24,8 +25,13 @@ describe('versions', () => {
 describe('command lines', () => {
   it('fluent-ffmpeg keeps every argument whole', () => {
     const args = composeArguments({
-      input: inputUrl('/a b/-c "d" $(e).mp4'),
-      inputOptions: [['-nostdin'], ['-v', 'level+info'], ['-x', 'two words'], ['-flag with space']],
+      inputs: [
+        {
+          url: inputUrl('/a b/-c "d" $(e).mp4'),
+          options: [['-nostdin'], ['-v', 'level+info'], ['-x', 'two words'], ['-flag with space']],
+        },
+        { url: inputUrl('/second'), options: [['-ss', '1']] },
+      ],
       filter: '[0:0]scale=2:2[a]',
       outputOptions: [
         ['-map', '[a]'],
@@ -35,7 +41,8 @@ describe('command lines', () => {
     });
     expect(args).toEqual([
       ...['-nostdin', '-v', 'level+info', '-x', 'two words', '-flag with space'],
-      ...['-i', 'file:/a b/-c "d" $(e).mp4', '-filter_complex', '[0:0]scale=2:2[a]'],
+      ...['-i', 'file:/a b/-c "d" $(e).mp4', '-ss', '1', '-i', `file:${resolve('/second')}`],
+      ...['-filter_complex', '[0:0]scale=2:2[a]'],
       ...['-map', '[a]', '-f', 'nut', 'pipe:1'],
     ]);
   });
