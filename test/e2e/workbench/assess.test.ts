@@ -48,7 +48,7 @@ test('right-click, "Assess quality", a live timeline, the worst moment with its 
   const timeline = webviewFrame(page);
   await timeline.getByRole('progressbar').waitFor();
   await picture(page, '1-running');
-  await timeline.locator('[data-state=complete]').waitFor();
+  await timeline.locator('[data-state=complete]').waitFor(limit);
   await drawn(timeline);
   const score = (await timeline.getByRole('complementary', { name: 'Quality' }).textContent()) ?? '';
   expect(score).toMatch(/[1-5]\.\d\d\s*of 5/);
@@ -105,7 +105,10 @@ test('a job is cancelled, keeps what is finished, survives a reload of the windo
 
   await page.reload();
   const again = webviewFrame(page);
-  await again.locator('[data-state=cancelled]').waitFor();
+  await again.locator('[data-state=partial]').waitFor();
+  expect(
+    Number(/\d+/.exec((await again.getByRole('tab', { name: /Scores/ }).textContent()) ?? '')?.[0]),
+  ).toBe(kept);
   await again.getByRole('button', { name: 'Continue' }).click();
   await again.locator('[data-state=running]').waitFor();
   await page.reload();
@@ -118,7 +121,7 @@ test('a job is cancelled, keeps what is finished, survives a reload of the windo
     .waitFor();
   const go = last.getByRole('button', { name: 'Continue' });
   if (await go.isVisible()) await go.click();
-  await last.locator('[data-state=complete]').waitFor();
+  await last.locator('[data-state=complete]').waitFor(limit);
 });
 
 test('several clips at once: progress, the results view, the worst one', async () => {
@@ -130,7 +133,7 @@ test('several clips at once: progress, the results view, the worst one', async (
   await picture(page, '7-several');
   await done.getByRole('button', { name: 'Open the Worst' }).click();
   const timeline = webviewFrame(page);
-  await timeline.locator('[data-state=complete]').waitFor();
+  await timeline.locator('[data-state=complete]').waitFor(limit);
   await expect
     .poll(() => timeline.getByRole('heading', { level: 1 }).textContent(), limit)
     .toMatch(/^(a|b & <b>"c"<\/b>)\.mp4$/);
@@ -142,7 +145,7 @@ test('what the browser can not play is shown in stills: 10-bit HEVC in Matroska'
   await explorerMenu(page, 'hevc.mkv', 'Open the quality timeline');
   const timeline = webviewFrame(page);
   await timeline.getByRole('button', { name: 'Assess quality' }).click();
-  await timeline.locator('[data-state=complete]').waitFor();
+  await timeline.locator('[data-state=complete]').waitFor(limit);
   await timeline.locator('.frame[data-mode=stills] canvas[data-drawn=true]').waitFor();
   await picture(page, '8-stills');
 });
