@@ -30,6 +30,13 @@ const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
       figures: await (await import('./timeline.ts')).benchTimeline(),
     },
   ],
+  editor: async () => [
+    {
+      title: 'editor: the extension in its host',
+      text: 'A real workbench and extension host; a second extension beside ours measures.',
+      figures: await (await import('./editor.ts')).benchEditor(root),
+    },
+  ],
 };
 
 const names = positionals.length > 0 ? positionals : Object.keys(benches).filter((name) => name !== 'full');

@@ -1,0 +1,115 @@
+/**
+ * What the extension costs its host: activation, how long the event loop is held up during a job, what ships. In a real
+ * workbench with a real extension host, measured from inside by a second extension beside ours.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { launchChromium } from '../test/support/browser.ts';
+import { openPage } from '../test/workbench/window.ts';
+import { startWorkbench } from '../test/workbench/workbench.ts';
+import type { Figure } from './support.ts';
+
+/** What the probe writes. Milliseconds. */
+interface Probed {
+  readonly load: number;
+  readonly activate: number;
+  readonly idle: number;
+  readonly job: { readonly max: number; readonly p99: number; readonly seconds: number };
+  readonly again: number;
+}
+
+const manifest = {
+  name: 'probe',
+  publisher: 'omnivqa-bench',
+  version: '0.0.1',
+  engines: { vscode: '^1.105.0' },
+  main: './main.cjs',
+  activationEvents: ['onStartupFinished'],
+};
+
+/** Runs in the extension host: times our activation, and watches the event loop while a clip is assessed. */
+const probe = `
+const vscode = require('vscode');
+const { writeFileSync, renameSync } = require('node:fs');
+const { monitorEventLoopDelay } = require('node:perf_hooks');
+const watch = async (work) => {
+  const delays = monitorEventLoopDelay({ resolution: 1 });
+  delays.enable();
+  const from = performance.now();
+  await work();
+  delays.disable();
+  return { max: delays.max / 1e6, p99: delays.percentile(99) / 1e6, seconds: (performance.now() - from) / 1000 };
+};
+exports.activate = async () => {
+  const ours = vscode.extensions.getExtension('omnivqa.omnivqa');
+  const clip = vscode.Uri.joinPath(vscode.workspace.workspaceFolders[0].uri, 'clip.mp4');
+  const idle = await watch(() => new Promise((resolve) => setTimeout(resolve, 5000)));
+  const before = performance.now();
+  // Node caches the module: the editor's own activation then runs its code alone.
+  require(require('node:path').join(ours.extensionPath, 'dist', 'extension.cjs'));
+  const loaded = performance.now();
+  await ours.activate();
+  const active = performance.now();
+  const job = await watch(() => vscode.commands.executeCommand('omnivqa.assess', clip));
+  const from = performance.now();
+  await vscode.commands.executeCommand('omnivqa.assess', clip);
+  const result = { load: loaded - before, activate: active - loaded, idle: idle.max, job, again: performance.now() - from };
+  writeFileSync(process.env.OMNIVQA_PROBE + '.part', JSON.stringify(result));
+  renameSync(process.env.OMNIVQA_PROBE + '.part', process.env.OMNIVQA_PROBE);
+};
+`;
+
+/** @param root The repository, built. */
+export async function benchEditor(root: string): Promise<readonly Figure[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'omnivqa-editor-'));
+  const result = join(folder, 'result.json');
+  mkdirSync(join(folder, 'probe'));
+  mkdirSync(join(folder, 'clips'));
+  writeFileSync(join(folder, 'probe', 'package.json'), JSON.stringify(manifest));
+  writeFileSync(join(folder, 'probe', 'main.cjs'), probe);
+  const source = ['-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=30:duration=60'];
+  const encode = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
+  execFileSync('ffmpeg', ['-v', 'error', ...source, ...encode, join(folder, 'clips', 'clip.mp4')]);
+  const workbench = await startWorkbench({
+    workspace: join(folder, 'clips'),
+    extensions: [root, join(folder, 'probe')],
+    env: { OMNIVQA_PROBE: result },
+  });
+  const browser = await launchChromium();
+  try {
+    const { page } = await openPage(browser, workbench);
+    while (!existsSync(result)) await page.waitForTimeout(200);
+  } finally {
+    await browser.close();
+    await workbench.stop();
+  }
+  const { load, activate, idle, job, again } = JSON.parse(readFileSync(result, 'utf8')) as Probed;
+  rmSync(folder, { recursive: true, force: true });
+  const kilobytes = (path: string) => statSync(join(root, 'dist', path)).size / 1000;
+  const view = ['timeline.js', 'timeline.css'].reduce(
+    (sum, name) => sum + gzipSync(readFileSync(join(root, 'dist', 'webview', name))).length / 1000,
+    0,
+  );
+  return [
+    {
+      name: 'loading and activating',
+      value: load + activate,
+      unit: 'ms',
+      note: `limit 50; of it loading ${load.toFixed(1)}`,
+    },
+    {
+      name: 'event loop held up during a job, longest',
+      value: job.max,
+      unit: 'ms',
+      note: `limit 50; ${job.seconds.toFixed(0)} s job on a 60 s clip, its timeline open`,
+    },
+    { name: '… 99th percentile', value: job.p99, unit: 'ms' },
+    { name: '… longest in 5 s before our activation', value: idle, unit: 'ms', note: 'the editor itself' },
+    { name: 'stored result of that clip, command to answer', value: again, unit: 'ms' },
+    { name: 'extension bundle', value: kilobytes('extension.cjs'), unit: 'kB', note: 'limit 600' },
+    { name: 'timeline, gzipped', value: view, unit: 'kB', note: 'limit 400' },
+  ];
+}
