@@ -1,19 +1,26 @@
-"""The parts of Nano's training that can go wrong in silence: the split, targets, labels, windows."""
+"""The parts of Nano's training that can go wrong in silence: the split, targets, labels, windows, what is made up."""
 
+import json
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from omnivqa.nano.dataset import Clip, _clip_quality
+from omnivqa.nano.dataset import Clip, Part, _clip_quality, load_photos, load_stills, rescale
 from omnivqa.nano.decoder import WINDOW_SHARES, draw_windows, window
 from omnivqa.nano.losses import LEVEL_SCORES, level_score, rank_loss, soft_levels
-from omnivqa.nano.recipes import TYPE_OF_KIND, codec_arguments, draw_recipe, filter_for, ladder_recipe, strength_target
+from omnivqa.nano.motion import LABELS, Run, motion_sample
+from omnivqa.nano.photos import is_test_photo, write_photos
+from omnivqa.nano.recipes import TYPE_OF_KIND, TYPES, codec_arguments, draw_recipe, filter_for, ladder_recipe, strength_target
 from omnivqa.nano.render import LADDERS, PHOTO_LADDERS, vmaf_step
 from omnivqa.nano.sources import COLLECTION_SIZE, is_held_out
+from omnivqa.nano.statistics import CellStatistics
+from omnivqa.nano.stills import degraded, make_group, pasted, picture_of, planes_of, write_stills
 from omnivqa.nano.views import GRID, centred_views, sampled_fragments
-from omnivqa.nano.vision import dense_labels
+from omnivqa.nano.vision import Batches, dense_labels, fit_scale, place_logits, rectangle_iou
+from omnivqa.network import CellStatisticsEmbeddings
 
 
 def test_a_repository_is_never_on_both_sides():
@@ -52,9 +59,9 @@ def test_rank_loss_is_zero_in_the_right_order_and_not_in_the_wrong_one():
 
 
 def test_dense_labels_mark_the_quarter_and_leave_out_what_nobody_sees():
-    kind, severity = torch.tensor([1, 1, 0, 5]), torch.tensor([2.0, 0.1, 0, 1])
+    kind, seen = torch.tensor([1, 1, 0, 5]), torch.tensor([True, False, True, True])
     cells = torch.tensor([[2, 3, 6, 6], [2, 3, 6, 6], [0, 0, 12, 12], [0, 0, 12, 12]])
-    labels, touched = dense_labels(kind, severity, cells)
+    labels, touched = dense_labels(kind, cells, seen)
     grid = labels[0].view(GRID, GRID)
     assert grid[3:9, 2:8].eq(1).all() and int(grid.sum()) == 36
     assert sorted(set(labels[1].tolist())) == [-100, 0]
@@ -143,3 +150,143 @@ def test_sampled_fragments_come_from_their_own_cells():
     for view in (sampled_fragments(frame, np.random.default_rng(0)), centred_views(frame)[1]):
         assert (view[..., 0] == cells[None]).all()
         assert (view[..., 1] == cells[:, None]).all()
+
+
+def textured(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture with detail everywhere, neither dark nor bright."""
+    noise = np.random.default_rng(seed).integers(60, 180, (height // 4, width // 4, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def test_fast_statistics_are_those_of_the_network():
+    views = torch.from_numpy(np.stack([textured(384, 384), np.full((384, 384, 3), 250, np.uint8)]))
+    slow = CellStatisticsEmbeddings.__new__(CellStatisticsEmbeddings)
+    torch.nn.Module.__init__(slow)
+    config = type("Config", (), {"patch_size": 32, "hidden_size": 4, "views": (0,), "grid": GRID})
+    CellStatisticsEmbeddings.__init__(slow, config)
+    with torch.inference_mode():
+        assert torch.allclose(CellStatistics()(views), slow.statistics(views[:, None]), atol=2e-4)
+
+
+def test_planes_and_pictures_are_inverse():
+    smooth = cv2.GaussianBlur(textured(96, 128), (0, 0), 4)
+    assert np.abs(picture_of(planes_of(smooth)).astype(int) - smooth).mean() < 1.5
+
+
+def test_a_pasted_quarter_leaves_the_rest_alone():
+    planes = planes_of(textured(120, 240))
+    changed = degraded(planes, "underexposure", 3, np.random.default_rng(0))
+    out, (rows, columns) = pasted(planes, changed, (2, 3, 6, 6))
+    assert (rows, columns) == (slice(30, 90), slice(40, 160))
+    mask = out[0] != planes[0]
+    assert mask[rows, columns].mean() > 0.9
+    mask[rows, columns] = False
+    assert not mask.any()
+    assert (out[1][15:45, 20:80] == changed[1][15:45, 20:80]).all()
+
+
+def test_every_type_changes_more_with_more_strength():
+    planes = planes_of(textured(144, 192))
+    for kind in TYPES[1:-1]:
+        change = [cv2.absdiff(degraded(planes, kind, t, np.random.default_rng(1))[0], planes[0]).mean() for t in (1, 2, 3)]
+        assert 0 < change[0] < change[1] < change[2]
+
+
+def test_a_group_has_one_picture_in_several_versions():
+    group = make_group([textured(540, 640)], np.random.default_rng(5), 4, True, False)
+    assert group[0]["kind"] == 0 and group[0]["target"] == 97
+    assert all(item["views"].shape == (2, 384, 384, 3) for item in group)
+    for item in group:
+        share = item["cells"][2] * item["cells"][3] / GRID**2
+        assert share in (0.25, 1) and (item["kind"] == 0) == (item["severity"] == 0)
+        assert 97 - 97 * share <= item["target"] <= 97
+
+
+def test_stills_are_written_once_and_loaded(tmp_path):
+    for _ in range(2):
+        write_stills(tmp_path, [[textured(400, 400)]], 2, 2, 1, CellStatistics(), held_out=False, per_shard=1)
+    part = load_stills(tmp_path)
+    assert part.squash.shape == (4, 144, 140) and part.fragments.shape == (4, 1, 144, 140)
+    assert part.group.tolist() == [0, 0, 1, 1] and part.kind[::2].tolist() == [0, 0] and not part.clips
+
+
+def test_scored_photos_are_split_by_name_and_have_no_type(tmp_path):
+    (tmp_path / "images").mkdir()
+    names = [f"{n}.png" for n in range(40)]
+    names = [name for name in names if is_test_photo(name)][:1] + [name for name in names if not is_test_photo(name)][:2]
+    items = [{"file": f"images/{name}", "mos": float(n)} for n, name in enumerate(names)]
+    for item in items:
+        cv2.imwrite(str(tmp_path / item["file"]), textured(400, 400))
+    (tmp_path / "labels.json").write_text(json.dumps(items))
+    write_photos(tmp_path, tmp_path / "photos.npz", 2, 1, CellStatistics())
+    test, train = load_photos(tmp_path / "photos.npz", True), load_photos(tmp_path / "photos.npz", False)
+    assert test.target.tolist() == [0] and train.target.tolist() == [1, 1, 2, 2]
+    assert train.human and not train.seen.any()
+
+
+def make_part(kinds: list[int], cells: list[list[int]]) -> Part:
+    count = len(kinds)
+    squash = torch.arange(count).half()[:, None, None].expand(-1, 144, 140)
+    return Part([], squash, squash[:, None], 97 - 40.0 * torch.tensor(kinds).sign(), torch.tensor(kinds), torch.ones(count),
+                torch.tensor(cells), torch.ones(count, dtype=torch.bool), torch.zeros(count, dtype=torch.long))  # fmt: skip
+
+
+def test_whole_frames_are_pasted_into_the_clean_one_of_their_group():
+    part = make_part([0] + [2] * 7, [[0, 0, 12, 12]] * 8)
+    batch = Batches([part], [1], np.random.default_rng(0)).draw()
+    local = batch.cells[:, 2] == 6
+    assert 0 < int(local.sum()) < 8
+    _, inside = dense_labels(batch.kind, batch.cells, batch.seen)
+    for i in torch.nonzero(local)[:, 0]:
+        assert batch.target[i] == 87
+        values = batch.statistics[i, :, 0]
+        assert (values[~inside[i]] == 0).all() and (values[inside[i]] > 0).all()
+
+
+def test_the_place_is_the_window_of_the_touched_cells():
+    late = torch.zeros(1, 144, 7)
+    late[0, :, 0] = 3
+    inside = dense_labels(torch.tensor([4]), torch.tensor([[5, 1, 6, 6]]), torch.tensor([True]))[1]
+    late[0, inside[0], 4] = 6
+    assert int(place_logits(late).argmax()) == 1 * 7 + 5
+    assert rectangle_iou(np.array([[5, 1], [0, 0]]), np.array([[5, 1], [6, 0]])).tolist() == [1, 0]
+
+
+def test_the_scale_of_people_keeps_their_mean_and_spread():
+    scores = np.array([20.0, 50, 80])
+    scale = fit_scale(scores, np.array([40.0, 50, 60]))
+    assert scale == pytest.approx({"slope": 1 / 3, "offset": 50 - 50 / 3})
+    part = make_part([0, 1], [[0, 0, 12, 12]] * 2)
+    part.clips = [make_clip(24, 1, np.full(24, 80.0))]
+    rescale(part, {"slope": 0.5, "offset": 10})
+    assert part.target.tolist() == [58.5, 38.5] and part.clips[0].quality[0] == 50
+
+
+def moving_run(rate: int, seconds: int) -> Run:
+    wide = textured(48, 48 + rate * seconds)
+    return Run(rate, np.stack([wide[:, n : n + 48] for n in range(rate * seconds)]))
+
+
+def test_a_stuttered_second_shows_the_one_before_again():
+    rng, seen = np.random.default_rng(2), 0
+    for _ in range(8):
+        sample = motion_sample([moving_run(24, 6)], 4, rng, "stutter")
+        frames = sample.frames.astype(int)
+        for second in np.flatnonzero(sample.seconds):
+            first = second * 24
+            assert np.abs(frames[first : first + 24] - frames[first - 24 : first]).mean() < 2
+            assert sample.label[first] == LABELS.index("jump") and sample.inside[first : first + 24].all()
+            seen += 1
+        assert sample.seconds[0] == 0 and sample.inside.sum() == 24 * sample.seconds.sum()
+    assert seen > 3
+
+
+def test_a_freeze_holds_one_frame_and_what_does_not_move_has_none():
+    rng = np.random.default_rng(3)
+    sample = motion_sample([moving_run(25, 6)], 4, rng, "freeze")
+    held = np.flatnonzero(sample.label == LABELS.index("held"))
+    assert len(held) >= 7 and (np.diff(held) == 1).all()
+    assert np.abs(np.diff(sample.frames.astype(int), axis=0)[held[1:] - 1]).mean() < 2.5
+    still = Run(25, np.repeat(textured(48, 48)[None], 150, 0))
+    for kind in ("none", "cut", "stutter", "freeze", "drops"):
+        assert motion_sample([still], 4, rng, kind).seconds.sum() == 0

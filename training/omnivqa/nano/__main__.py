@@ -16,19 +16,17 @@ from ..checkpoint import save_checkpoint
 from ..network import OmniVQA
 from ..sequence import encode, level_ids, prompt_pieces
 from ..tokenizer import corpus, train_tokenizer
-from .dataset import load_part, write_statistics
+from .dataset import load_part, rescale
 from .decoder import Prompt, train_decoder
 from .evaluate import evaluate
-from .motion import train_motion
-from .render import render
 from .shape import nano_config
 from .sources import load_sources
-from .vision import train_vision
+from .towers import prepare, train_key_frames, train_motion_pathway
 
 CONFIG = Path(__file__).parents[2] / "nano.toml"
 
 
-def train(sources_folder: Path, work: Path, out: Path, config: dict, workers: int) -> None:
+def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, config: dict, workers: int) -> None:
     """All stages: render, statistics, vision, motion, decoder, joint fine-tune, export."""
     seed = config["seed"]
     work.mkdir(parents=True, exist_ok=True)
@@ -37,23 +35,18 @@ def train(sources_folder: Path, work: Path, out: Path, config: dict, workers: in
     shape = nano_config(config, tokenizer.token_to_id("<|endoftext|>"), tokenizer.token_to_id("<|im_end|>"))
     torch.manual_seed(seed)
     network = OmniVQA(shape)
-    statistics = network.tower.embeddings.statistics
-    for part in ("train", "random"):
-        render(sources, config, work, part, workers)
-        write_statistics(work / part, lambda views: statistics(views[:, None]))
+    prepare(sources, sources_folder, opinions, work, config, workers)
     clips, held_out = load_part(work / "train"), load_part(work / "random")
     print(f"{len(clips.clips)} clips, {len(clips.target)} frames; held out {len(held_out.clips)}, {len(held_out.target)}")
     rating = shape.omnivqa.rating
     pieces = [encode(tokenizer, piece) for piece in prompt_pieces(shape, rating.user, rating.assistant)]
     prompt = Prompt(*pieces, levels=level_ids(shape, tokenizer), closing=encode(tokenizer, ".<|im_end|>"))
 
-    vision, motion, decoder, joint = (work / f"{stage}.pt" for stage in ("vision", "motion", "decoder", "joint"))
-    if not vision.exists():
-        train_vision(network.tower, clips, held_out, config, seed, vision)
-    network.tower.load_state_dict(torch.load(vision)["tower"])
-    if not motion.exists():
-        train_motion(network.model.slowfast, clips.clips, held_out.clips, config, seed, motion)
-    network.model.slowfast.load_state_dict(torch.load(motion))
+    decoder, joint = work / "decoder.pt", work / "joint.pt"
+    scale = train_key_frames(network.tower, clips, held_out, work, config)
+    train_motion_pathway(network.model.slowfast, sources, sources_folder, work, config)
+    for part in (clips, held_out):
+        rescale(part, scale)
     if not decoder.exists():
         train_decoder(network, prompt, clips, held_out, config, seed, decoder, joint=False)
     network.load_state_dict(torch.load(decoder))
@@ -77,6 +70,7 @@ def main() -> None:
         command.add_argument("--sources", type=Path, required=True, help="folder with manifest.json")
         command.add_argument("--work", type=Path, required=True, help="folder for rendered clips and stages")
         if name == "train":
+            command.add_argument("--opinions", type=Path, help="folder with labels.json of photos that people scored")
             command.add_argument("--out", type=Path, required=True, help="the checkpoint directory to write")
         else:
             command.add_argument("--model", type=Path, required=True, help="the checkpoint directory to measure")
@@ -84,7 +78,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     config = tomllib.loads(arguments.config.read_text())
     if arguments.command == "train":
-        train(arguments.sources, arguments.work, arguments.out, config, arguments.workers)
+        train(arguments.sources, arguments.opinions, arguments.work, arguments.out, config, arguments.workers)
     else:
         evaluate(arguments.sources, arguments.work, arguments.model, config, arguments.workers)
 

@@ -1,7 +1,12 @@
-"""Rendered clips as training data: cell statistics of every kept frame, targets, dense labels, motion frames."""
+"""Training data from the caches: rendered clips, stills and rated photos as cell statistics with targets and labels.
+
+`load_part` reads clips (with motion frames), `load_stills` the shards of `stills.py`, `load_photos` the photos that
+people rated; all three are a `Part`. `rescale` brings targets measured on VMAF's scale to the scale of people.
+"""
 
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +20,8 @@ STATISTICS = 140
 PRISTINE = 97.0
 # Quality points per step of strength: puts VMAF-labelled and strength-labelled degradations on one severity scale.
 POINTS_PER_STEP = 24.0
+# A frame this close to pristine (in steps of strength) has no visible type: its dense type is not trained.
+VISIBLE = 0.25
 
 
 @dataclass
@@ -39,7 +46,9 @@ class Clip:
 @dataclass
 class Part:
     """All frames of a part: `squash` f16 [F,144,140], `fragments` f16 [F,j,144,140], `target` f32 [F] (0..100),
-    `kind` i64 [F] (dense type, 0 none), `severity` f32 [F], `cells` i64 [F,4] (column, row, width, height)."""
+    `kind` i64 [F] (dense type, 0 none), `severity` f32 [F], `cells` i64 [F,4] (column, row, width, height); `seen` bool
+    [F] is false where the type and place are unknown or invisible and so no label, `group` i64 [F] numbers the contents,
+    `human` says that the targets are people's."""
 
     clips: list[Clip]
     squash: torch.Tensor
@@ -48,6 +57,9 @@ class Part:
     kind: torch.Tensor
     severity: torch.Tensor
     cells: torch.Tensor
+    seen: torch.Tensor
+    group: torch.Tensor
+    human: bool = False
 
 
 def write_statistics(folder: Path, statistics) -> None:
@@ -65,7 +77,7 @@ def write_statistics(folder: Path, statistics) -> None:
         count, kinds = views.shape[:2]
         flat = torch.from_numpy(views.reshape(-1, *views.shape[2:]))
         with torch.inference_mode():
-            values = torch.cat([statistics(flat[i : i + 8]) for i in range(0, len(flat), 8)])
+            values = torch.cat([statistics(flat[i : i + 4]) for i in range(0, len(flat), 4)])
         part = target.with_name(f".{target.name}")
         np.save(part, values.reshape(count, kinds, GRID * GRID, STATISTICS).half().numpy())
         os.replace(part, target)
@@ -84,7 +96,7 @@ def _clip_quality(meta: dict, vmaf: np.ndarray) -> np.ndarray:
 
 def load_part(folder: Path) -> Part:
     """Loads every item of a folder that has statistics."""
-    clips, squash, fragments, target, kind, severity, cells = [], [], [], [], [], [], []
+    clips, squash, fragments, target, kind, severity, cells, group = [], [], [], [], [], [], [], []
     row = 0
     for path in sorted(folder.glob("[!.]*.stats.npy")):
         values = np.load(path)
@@ -105,5 +117,43 @@ def load_part(folder: Path) -> Part:
         kind.append(np.full(len(values), TYPE_OF_KIND[meta["recipe"]["kind"]]))
         severity.append(steps)
         cells.append(np.tile(meta["cells"], (len(values), 1)))
-    tensors = [torch.from_numpy(np.concatenate(parts)) for parts in (squash, fragments, target, kind, severity, cells)]
-    return Part(clips, tensors[0], tensors[1], tensors[2].float(), tensors[3], tensors[4].float(), tensors[5])
+        group.append(np.full(len(values), zlib.crc32(meta["content"].encode())))
+    parts = (squash, fragments, target, kind, severity, cells, group)
+    squash, fragments, target, kind, severity, cells, group = (torch.from_numpy(np.concatenate(part)) for part in parts)
+    seen = (severity >= VISIBLE) | (kind == 0)
+    return Part(clips, squash, fragments, target.float(), kind, severity.float(), cells, seen, group)
+
+
+def load_stills(folder: Path) -> Part:
+    """Loads the shards that `write_stills` left in a folder; there are no clips in the part."""
+    shards = []
+    for path in sorted(folder.glob("[!.]*.npz")):
+        with np.load(path) as data:
+            shards.append(dict(data))
+    values = {key: torch.from_numpy(np.concatenate([shard.pop(key) for shard in shards])) for key in list(shards[0])}
+    statistics = values["statistics"]
+    return Part([], statistics[:, 0], statistics[:, 1:], values["target"].float(), values["kind"], values["severity"].float(),
+                values["cells"], values["seen"], values["group"])  # fmt: skip
+
+
+def load_photos(file: Path, held_out: bool) -> Part:
+    """Loads one side of the photos that `write_photos` left: scored by people, with no label of type or place.
+
+    Every variant (the photo itself first, then random crops of it) is a frame of its own with the score of its photo;
+    the held-out side has the photos themselves only."""
+    with np.load(file) as data:
+        chosen = data["held_out"] == held_out
+        statistics = torch.from_numpy(data["statistics"][chosen][:, : 1 if held_out else None])
+        target = torch.from_numpy(data["mos"][chosen]).float()
+    photos, variants = statistics.shape[:2]
+    count = photos * variants
+    return Part([], statistics[:, :, 0].flatten(0, 1), statistics[:, :, 1:].flatten(0, 1), target.repeat_interleave(variants),
+                torch.zeros(count, dtype=torch.long), torch.zeros(count), torch.tensor([[0, 0, GRID, GRID]] * count),
+                torch.zeros(count, dtype=torch.bool), torch.arange(photos).repeat_interleave(variants), human=True)  # fmt: skip
+
+
+def rescale(part: Part, scale: dict, clips: bool = True) -> None:
+    """Maps a part's targets (and, with `clips`, its clips' quality) by `slope` and `offset`, in place; severities stay."""
+    part.target = (part.target * scale["slope"] + scale["offset"]).clamp(0, 100)
+    for clip in part.clips if clips else []:
+        clip.quality = np.clip(clip.quality * scale["slope"] + scale["offset"], 0, 100)

@@ -8,6 +8,7 @@ shipped network answers through the language model.
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,16 @@ from scipy.stats import pearsonr, spearmanr
 from torch import nn
 
 from .dataset import Part
-from .losses import level_score, quality_loss
+from .losses import level_score, quality_loss, rank_loss
 from .recipes import TYPES
 from .views import GRID
 
 CELLS = GRID * GRID
-# A frame this close to pristine (in steps of strength) has no visible type: its dense type is not trained.
-VISIBLE = 0.25
+PLACES = GRID // 2 + 1
+# Versions of one content in a batch, so that ranks compare what was done and not what is shown.
+VERSIONS = 8
+# One false alarm a minute, with a key frame a second.
+FALSE_ALARMS = 1 / 60
 
 
 class VisionHeads(nn.Module):
@@ -45,36 +49,55 @@ class VisionHeads(nn.Module):
         return self.early(early), late, self.frame(self.dropout(torch.cat(pooled, 1)))
 
 
-def dense_labels(kind: torch.Tensor, severity: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Type i64 [b,144] of every cell (-100: not visible enough to tell) and a mask [b,144] of the touched cells."""
+@dataclass
+class Batch:
+    """`statistics` f32 [b,144,280] and the labels of each frame as in `Part`; `human` bool [b]."""
+
+    statistics: torch.Tensor
+    target: torch.Tensor
+    kind: torch.Tensor
+    severity: torch.Tensor
+    cells: torch.Tensor
+    seen: torch.Tensor
+    human: torch.Tensor
+
+
+def dense_labels(kind: torch.Tensor, cells: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Type i64 [b,144] of every cell (-100: unknown, or not visible enough to tell) and a mask [b,144] of the cells
+    that a visible degradation touches."""
     row, column = torch.arange(CELLS) // GRID, torch.arange(CELLS) % GRID
     x, y, w, h = (cells[:, i, None] for i in range(4))
     inside = (column >= x) & (column < x + w) & (row >= y) & (row < y + h)
-    label = torch.where(severity < VISIBLE, torch.full_like(kind, -100), kind)
-    label = torch.where(kind == 0, kind, label)[:, None].expand(-1, CELLS)
+    label = torch.where(seen, kind, torch.full_like(kind, -100))[:, None].expand(-1, CELLS)
     return torch.where(inside, label, torch.zeros_like(label)), inside & (label > 0)
 
 
-def vision_loss(outputs, target, kind, severity, cells) -> torch.Tensor:
-    """The sum of the dense, place and quality losses of a batch."""
+def place_logits(late: torch.Tensor) -> torch.Tensor:
+    """Readouts [b,144,7] to logits [b,49] (row * 7 + column) of the quarter frames: the mean log-odds of their cells."""
+    odds = torch.logsumexp(late[..., 1 : len(TYPES)], -1) - late[..., 0]
+    return F.avg_pool2d(odds.view(-1, 1, GRID, GRID), GRID // 2, 1).flatten(1) * 4
+
+
+def vision_loss(outputs, batch: Batch) -> torch.Tensor:
+    """The sum of the dense, place and quality losses of a batch of whole groups of VERSIONS frames."""
     early, late, frame = (output.float() for output in outputs)
     types = len(TYPES)
-    labels, touched = dense_labels(kind, severity, cells)
-    frame_kind = torch.where((severity < VISIBLE) & (kind > 0), torch.full_like(kind, -100), kind)
-    loss = quality_loss(frame[:, :5], target)
-    loss = loss + 0.6 * F.cross_entropy(frame[:, 5 : 5 + types], frame_kind, ignore_index=-100)
-    loss = loss + 0.5 * F.smooth_l1_loss(frame[:, -1], severity)
+    labels, touched = dense_labels(batch.kind, batch.cells, batch.seen)
+    frame_kind = torch.where(batch.seen, batch.kind, torch.full_like(batch.kind, -100))
+    known = ~batch.human
+    loss = quality_loss(frame[:, :5], batch.target)
+    scores, targets = level_score(frame[:, :5]).view(-1, VERSIONS), batch.target.view(-1, VERSIONS)
+    loss = loss + torch.stack([rank_loss(score, target) for score, target in zip(scores, targets)]).mean()
+    loss = loss + F.cross_entropy(frame[:, 5 : 5 + types], frame_kind, ignore_index=-100)
+    loss = loss + 0.5 * F.smooth_l1_loss(frame[known, -1], batch.severity[known])
     loss = loss + 1.5 * F.cross_entropy(late[..., :types].flatten(0, 1), labels.flatten(), ignore_index=-100)
     loss = loss + 0.5 * F.cross_entropy(early[..., :types].flatten(0, 1), labels.flatten(), ignore_index=-100)
     mask = touched.float()
-    distance = F.smooth_l1_loss(late[..., -1], severity[:, None].expand(-1, CELLS), reduction="none")
+    distance = F.smooth_l1_loss(late[..., -1], batch.severity[:, None].expand(-1, CELLS), reduction="none")
     loss = loss + 0.8 * (distance * mask).sum() / mask.sum().clamp(min=1)
-    local = (cells[:, 2] < GRID) & (severity >= VISIBLE)
+    local = (batch.cells[:, 2] < GRID) & batch.seen
     if local.any():
-        # The place is read as the best of the 7x7 windows of a quarter frame over the cells' log-odds.
-        odds = torch.logsumexp(late[local][..., 1:types], -1) - late[local][..., 0]
-        windows = F.avg_pool2d(odds.view(-1, 1, GRID, GRID), GRID // 2, 1).flatten(1) * 4
-        loss = loss + 0.4 * F.cross_entropy(windows, cells[local, 1] * 7 + cells[local, 0])
+        loss = loss + 0.4 * F.cross_entropy(place_logits(late[local]), batch.cells[local, 1] * PLACES + batch.cells[local, 0])
     return loss
 
 
@@ -84,68 +107,165 @@ def vision_tokens(tower, statistics: torch.Tensor) -> tuple[torch.Tensor, torch.
     return early, tower.encode(early)
 
 
-@torch.inference_mode()
-def frame_scores(tower, heads: VisionHeads, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Scores [F] and type numbers [F] read by the training heads, from the first fragments of each frame."""
-    tower.eval(), heads.eval()
-    scores, kinds = [], []
-    for i in range(0, len(part.target), 64):
-        statistics = torch.cat([part.squash[i : i + 64], part.fragments[i : i + 64, 0]], -1).float()
-        frame = heads(*vision_tokens(tower, statistics))[2].float()
-        scores.append(level_score(frame[:, :5]))
-        kinds.append(frame[:, 5:-1].argmax(-1))
-    tower.train(), heads.train()
-    return torch.cat(scores).numpy(), torch.cat(kinds).numpy()
+class Batches:
+    """Draws batches of whole groups: `shares` groups of each part. A mirrored frame is its columns in reverse, as the
+    statistics do not change when a cell is mirrored. Half of the whole-frame versions of a part whose groups begin with
+    the pristine frame (`stills`) are pasted into it at a random quarter: cells have statistics of their own, so that
+    makes a local degradation at no cost."""
 
+    def __init__(self, parts: list[Part], shares: list[int], rng: np.random.Generator):
+        self.parts, self.shares, self.rng = parts, shares, rng
+        self.groups = [[torch.nonzero(part.group == group)[:, 0] for group in part.group.unique()] for part in parts]
+        self.turns = [[] for _ in parts]
 
-def train_vision(tower, train: Part, held_out: Part | None, config: dict, seed: int, out: Path) -> None:
-    """Trains the tower and writes `out` (state dicts of tower and heads)."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    settings = config["vision"]
-    heads = VisionHeads(settings["hidden"])
-    with torch.no_grad():
-        # Every jitter of a third of the frames gives the norm its statistics; it is refined while training.
-        some = torch.cat([train.squash[::3], train.fragments[::3, 0]], -1).float().flatten(0, 1)
-        tower.embeddings.norm.running_mean.copy_(some.mean(0))
-        tower.embeddings.norm.running_var.copy_(some.var(0))
-    parameters = [p for p in [*tower.parameters(), *heads.parameters()] if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, settings["learning_rate"], (0.9, 0.98), weight_decay=settings["weight_decay"])
-    batch, total = settings["batch"], settings["samples"]
-    steps, order, start = total // batch, [], time.time()
-    jitters = train.fragments.shape[1]
-    tower.train()
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            rate = min(1, (step + 1) / 40) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
-            group["lr"] = settings["learning_rate"] * rate
-        if len(order) < batch:
-            order = list(rng.permutation(len(train.target)))
-        rows = torch.tensor([order.pop() for _ in range(batch)])
-        fragments = train.fragments[rows, torch.from_numpy(rng.integers(0, jitters, batch))]
-        statistics = torch.cat([train.squash[rows], fragments], -1).float()
-        cells = train.cells[rows].clone()
-        flip = torch.from_numpy(rng.random(batch) < 0.5)
-        # The statistics do not change when a cell is mirrored: a mirrored frame is its columns in reverse.
+    def _rows(self, which: int) -> torch.Tensor:
+        part, groups = self.parts[which], self.groups[which]
+        if part.human:
+            return torch.from_numpy(self.rng.integers(0, len(part.target), VERSIONS))
+        if not self.turns[which]:
+            self.turns[which] = list(self.rng.permutation(len(groups)))
+        rows = groups[self.turns[which].pop()]
+        if len(rows) == VERSIONS:
+            return rows
+        return rows[torch.from_numpy(self.rng.choice(len(rows), VERSIONS, replace=len(rows) < VERSIONS))]
+
+    def _drawn(self, which: int) -> Batch:
+        part, rows = self.parts[which], self._rows(which)
+        fragments = part.fragments[rows, torch.from_numpy(self.rng.integers(0, part.fragments.shape[1], VERSIONS))]
+        statistics = torch.cat([part.squash[rows], fragments], -1).float()
+        target, cells = part.target[rows].clone(), part.cells[rows].clone()
+        pristine = (part.kind[rows] == 0).nonzero()[:, 0]
+        if not part.clips and not part.human and len(pristine):
+            base, clean = statistics[pristine[0]].clone(), target[pristine[0]]
+            for i in range(VERSIONS):
+                if part.kind[rows[i]] == 0 or cells[i, 2] < GRID or self.rng.random() < 0.5:
+                    continue
+                x, y = (int(v) for v in self.rng.integers(0, PLACES, 2))
+                place = torch.tensor([x, y, GRID // 2, GRID // 2])
+                inside = dense_labels(part.kind[rows[i]][None], place[None], torch.ones(1, dtype=torch.bool))[1][0]
+                statistics[i] = torch.where(inside[:, None], statistics[i], base)
+                target[i], cells[i] = clean - (clean - target[i]) / 4, place
+        flip = torch.from_numpy(self.rng.random(VERSIONS) < 0.5)
         statistics[flip] = statistics[flip].unflatten(1, (GRID, GRID)).flip(2).flatten(1, 2)
         cells[flip, 0] = GRID - cells[flip, 0] - cells[flip, 2]
+        return Batch(statistics, target, part.kind[rows], part.severity[rows], cells, part.seen[rows],
+                     torch.full((VERSIONS,), part.human))  # fmt: skip
+
+    def draw(self) -> Batch:
+        """The next batch."""
+        drawn = [self._drawn(which) for which, share in enumerate(self.shares) for _ in range(share)]
+        return Batch(*(torch.cat([getattr(one, name) for one in drawn]) for name in Batch.__dataclass_fields__))
+
+
+@dataclass
+class Readings:
+    """What the training heads read from a part: `score` [F], `none` [F] (probability), `kind` [F] (best degradation),
+    `severity` [F], `place` [F,2] (column, row) and `kind_there` [F], the degradation that the cells of that place show."""
+
+    score: np.ndarray
+    none: np.ndarray
+    kind: np.ndarray
+    severity: np.ndarray
+    place: np.ndarray
+    kind_there: np.ndarray
+
+
+@torch.inference_mode()
+def read_frames(tower, heads: VisionHeads, part: Part) -> Readings:
+    """Reads every frame of a part, from its first fragments."""
+    tower.eval(), heads.eval()
+    out = []
+    for i in range(0, len(part.target), 64):
+        statistics = torch.cat([part.squash[i : i + 64], part.fragments[i : i + 64, 0]], -1).float()
         with torch.autocast("cpu", torch.bfloat16):
-            outputs = heads(*vision_tokens(tower, statistics))
-        loss = vision_loss(outputs, train.target[rows], train.kind[rows], train.severity[rows], cells)
+            _, late, frame = heads(*vision_tokens(tower, statistics))
+        frame, late = frame.float(), late.float()
+        place = place_logits(late).argmax(-1)
+        shown = F.avg_pool2d(late[..., 1:-1].transpose(1, 2).unflatten(2, (GRID, GRID)), GRID // 2, 1).flatten(2)
+        there = shown.gather(2, place[:, None, None].expand(-1, shown.shape[1], 1))[..., 0].argmax(1) + 1
+        kinds = frame[:, 5:-1].softmax(-1)
+        out.append([level_score(frame[:, :5]), kinds[:, 0], kinds[:, 1:].argmax(-1) + 1, frame[:, -1],
+                    torch.stack([place % PLACES, place // PLACES], 1), there])  # fmt: skip
+    heads.train()
+    return Readings(*(torch.cat(column).numpy() for column in zip(*out)))
+
+
+def rectangle_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Overlap [n] of quarter frames at (column, row) a and b, [n,2] each."""
+    half = GRID // 2
+    shared = np.clip(half - np.abs(a - b), 0, None).prod(1)
+    return shared / (2 * half * half - shared)
+
+
+def measure(readings: Readings, part: Part) -> dict:
+    """Figures of one part: types and places where they can be seen, false alarms on pristine frames, and quality."""
+    target, kind, severity = part.target.numpy(), part.kind.numpy(), part.severity.numpy()
+    note = {"srcc": spearmanr(readings.score, target)[0], "plcc": pearsonr(readings.score, target)[0]}
+    if not part.human:
+        visible, local = part.seen.numpy() & (kind > 0), part.cells[:, 2].numpy() < GRID
+        guess = np.where(readings.none > 0.5, 0, readings.kind)
+        right = guess == kind
+        threshold = np.quantile(readings.none[kind == 0], FALSE_ALARMS) if (kind == 0).any() else 0.5
+        level, wanted = (np.clip(np.rint(value), 1, 3) for value in (readings.severity, severity))
+        inside = visible & local
+        note |= {"type_global": right[visible & ~local].mean(), "type_local": right[inside].mean(),
+                 "named": (readings.kind == kind)[visible].mean(),
+                 "named_by_cells": (readings.kind_there == kind)[inside].mean(), "none_recall": right[kind == 0].mean(),
+                 "found_at_1_alarm_a_minute": (readings.none[visible] < threshold).mean(),
+                 "severity": (level == wanted)[visible].mean(), "within_one": (np.abs(level - wanted) <= 1)[visible].mean(),
+                 "iou": rectangle_iou(readings.place, part.cells[:, :2].numpy())[inside].mean()}  # fmt: skip
+        for i, name in enumerate(TYPES[1:], 1):
+            of = inside & (kind == i)
+            note[name] = [round(float(x), 3) for x in (right[of].mean(), rectangle_iou(readings.place, part.cells[:, :2].numpy())[of].mean())]
+    return {key: value if isinstance(value, list) else round(float(value), 3) for key, value in note.items()}
+
+
+def fit_scale(scores: np.ndarray, opinions: np.ndarray) -> dict:
+    """The line from scores to people's opinions of the same photos. Its slope is the ratio of the spreads: least squares
+    would flatten it by the correlation, as both are noisy."""
+    slope = float(opinions.std() / scores.std())
+    return {"slope": slope, "offset": float(opinions.mean() - slope * scores.mean())}
+
+
+def train_vision(tower, parts: list[Part], shares: list[int], held_out: dict[str, Part], samples: int, config: dict, seed: int,
+                 out: Path, start: Path | None = None) -> VisionHeads:  # fmt: skip
+    """Trains the tower on `shares` groups of each part a batch, writes `out` (state dicts of tower and heads) and returns
+    the heads; `start` is an earlier `out` to go on from."""
+    torch.manual_seed(seed)
+    settings = config["vision"]
+    heads = VisionHeads(settings["hidden"])
+    if start is not None:
+        state = torch.load(start)
+        tower.load_state_dict(state["tower"])
+        heads.load_state_dict(state["heads"])
+    else:
+        with torch.no_grad():
+            # A ninth of the frames gives the norm its statistics for good: those of a batch of six contents are their own.
+            some = torch.cat([torch.cat([part.squash[::9], part.fragments[::9, 0]], -1).float().flatten(0, 1) for part in parts])
+            tower.embeddings.norm.running_mean.copy_(some.mean(0))
+            tower.embeddings.norm.running_var.copy_(some.var(0))
+    parameters = [p for p in [*tower.parameters(), *heads.parameters()] if p.requires_grad]
+    rate = settings["learning_rate"] * (0.6 if start else 1)
+    optimizer = torch.optim.AdamW(parameters, rate, (0.9, 0.98), weight_decay=settings["weight_decay"])
+    batches = Batches(parts, shares, np.random.default_rng(seed))
+    steps, begin = samples // (VERSIONS * sum(shares)), time.time()
+    # Only the norm behaves otherwise while training.
+    tower.eval()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1, (step + 1) / 40) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+        batch = batches.draw()
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = heads(*vision_tokens(tower, batch.statistics))
+        loss = vision_loss(outputs, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 2.0)
         optimizer.step()
-        if (step + 1) % max(1, steps // 8) == 0:
-            note = {"samples": (step + 1) * batch, "seconds": round(time.time() - start), "loss": round(loss.item(), 3)}
-            if held_out is not None:
-                scores, kinds = frame_scores(tower, heads, held_out)
-                target = held_out.target.numpy()
-                visible = (held_out.severity.numpy() >= VISIBLE) | (held_out.kind.numpy() == 0)
-                note |= {
-                    "srcc": round(float(spearmanr(scores, target)[0]), 3),
-                    "plcc": round(float(pearsonr(scores, target)[0]), 3),
-                    "type": round(float((kinds == held_out.kind.numpy())[visible].mean()), 3),
-                }
+        if (step + 1) % max(1, steps // 4) == 0 or step + 1 == steps:
+            note = {"samples": (step + 1) * len(batch.target), "seconds": round(time.time() - begin), "loss": round(loss.item(), 3)}
             print("vision", json.dumps(note), flush=True)
-    torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, out)
+            for name, part in held_out.items():
+                print(f"vision {name}", json.dumps(measure(read_frames(tower, heads, part), part)), flush=True)
+            torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, out)
+    return heads
