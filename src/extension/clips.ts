@@ -155,7 +155,8 @@ export class Clips extends Owner {
       });
       for (const { code, message } of problems) this.log.warn(`${uri.fsPath}: ${message} (${code})`);
       if (this.state(uri).job) return;
-      this.#set({ uri, job: null, record, error: null });
+      // Why the last job ended stays true until there is something newer to say.
+      this.#set({ uri, job: null, record, error: record ? null : this.state(uri).error });
       if (record && record.status !== 'cancelled') await this.#remember(uri, record);
     } catch (error) {
       this.#set({ ...this.state(uri), error: serialized(error) });
@@ -199,7 +200,7 @@ export class Clips extends Owner {
       uri,
       job: over ? null : update,
       record: update.record ?? before.record,
-      error: update.error,
+      error: update.error && forEditor(update.error),
     });
     if (!over) return;
     if (update.error) {
@@ -240,7 +241,16 @@ export class Clips extends Owner {
 
 /** Any thrown value as an error to show. */
 export function serialized(error: unknown): SerializedError {
-  return (OmniError.is(error) ? error : reviveError(undefined)).serialize();
+  return forEditor((OmniError.is(error) ? error : reviveError(undefined)).serialize());
+}
+
+/** The next step as it is taken in the editor, where the engine names that of the command line. */
+export function forEditor(error: SerializedError): SerializedError {
+  if (error.code !== 'ffmpeg_missing' && error.code !== 'ffmpeg_too_old') return error;
+  const next = vscode.l10n.t(
+    'Install ffmpeg (with ffprobe) and reload the window, or name it in the setting omnivqa.ffmpegPath.',
+  );
+  return { ...error, next };
 }
 
 export const untrusted = () =>

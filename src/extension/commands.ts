@@ -4,7 +4,7 @@ import type { Assessment } from '../assessment/record.ts';
 import type { EngineFacts, JobUpdate } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import type { ExportFormat } from '../protocol/timeline.ts';
-import { type Clips, priorities, untrusted } from './clips.ts';
+import { type Clips, forEditor, priorities, serialized, untrusted } from './clips.ts';
 import { exportReport } from './export.ts';
 import type { Order, ResultNode, ResultsView } from './results_view.ts';
 import type { Moment } from './summary.ts';
@@ -234,7 +234,8 @@ function outcome({ path, outcome, record, error }: JobUpdate<Assessment>) {
 
 function checkSetup(facts: EngineFacts): EngineFacts {
   if ('code' in facts.ffmpeg) {
-    void vscode.window.showErrorMessage(`${facts.ffmpeg.message} ${facts.ffmpeg.next}`);
+    const { message, next } = forEditor(facts.ffmpeg);
+    void vscode.window.showErrorMessage(`${message} ${next}`);
   } else {
     void vscode.window.showInformationMessage(
       vscode.l10n.t('Ready: {0}, Node {1}.', facts.ffmpeg.version, facts.node),
@@ -248,8 +249,9 @@ export async function showFailure(error: unknown, log: vscode.LogOutputChannel):
   if (OmniError.is(error, 'cancelled')) return;
   const known = OmniError.is(error);
   log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const { message, next } = serialized(error);
   const text = known
-    ? `${error.message} ${error.next}`
+    ? `${message} ${next}`
     : vscode.l10n.t('OmniVQA failed: {0}', error instanceof Error ? error.message : String(error));
   const show = vscode.l10n.t('Show Log');
   if ((await vscode.window.showErrorMessage(text, show)) === show) log.show();

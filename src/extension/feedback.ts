@@ -23,6 +23,7 @@ export class Feedback extends Owner implements vscode.FileDecorationProvider {
     this.#item.name = 'OmniVQA';
     this.own(vscode.window.registerFileDecorationProvider(this));
     this.own(clips.onDidChange((uri) => this.#clipChanged(uri)));
+    this.own(vscode.workspace.onDidGrantWorkspaceTrust(() => this.#showStatus()));
     this.own(vscode.window.tabGroups.onDidChangeTabs(() => this.#showStatus()));
     this.own(vscode.window.tabGroups.onDidChangeTabGroups(() => this.#showStatus()));
     this.own(
@@ -106,7 +107,7 @@ export class Feedback extends Owner implements vscode.FileDecorationProvider {
         title: vscode.l10n.t('Open the Timeline'),
         arguments: [active],
       };
-    } else if (active) {
+    } else if (active && vscode.workspace.isTrusted) {
       this.#item.text = `$(device-camera-video) ${vscode.l10n.t('Assess quality')}`;
       this.#item.tooltip = vscode.l10n.t('Assess the quality of {0}', basename(active.fsPath));
       this.#item.accessibilityInformation = { label: `OmniVQA: ${this.#item.tooltip}`, role: 'button' };

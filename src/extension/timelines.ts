@@ -210,7 +210,8 @@ class Timeline extends Owner {
       job: job?.state ?? null,
       media: this.#source,
       threshold: settingsFor(this.#uri).threshold,
-      error: this.#failure ?? error,
+      error:
+        this.#failure ?? error ?? (record || vscode.workspace.isTrusted ? null : untrusted().serialize()),
       actions,
     });
   }
