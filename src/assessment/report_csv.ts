@@ -1,5 +1,8 @@
 import { type BatchEntry, isFailed } from './batch.ts';
+import { mosOf } from './pooling.ts';
+import type { Assessment } from './record.ts';
 import { printable } from './text.ts';
+import { distortionTypes, severities } from './vocabulary.ts';
 
 const columns = [
   'path',
@@ -59,6 +62,27 @@ export function csvReport(entries: readonly BatchEntry[]): string {
     ];
   });
   return [columns, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
+}
+
+/**
+ * One clip over time, RFC 4180, with a header: a line per span of the timeline, and for every type of distortion the
+ * severest that touches the span; empty where there is none, or where the model looks for none.
+ */
+export function timelineCsv({ timeline, distortions }: Assessment): string {
+  const rows = timeline.map(({ start, end, score }): readonly (string | number | null)[] => [
+    Number(start.toFixed(6)),
+    Number(end.toFixed(6)),
+    Number(mosOf(score).toFixed(4)),
+    Number(score.toFixed(3)),
+    ...distortionTypes.map((type) => {
+      const ranks = (distortions ?? [])
+        .filter((one) => one.type === type && one.start < end && one.end > start)
+        .map(({ severity }) => severities.indexOf(severity));
+      return ranks.length > 0 ? severities[Math.max(...ranks)]! : null;
+    }),
+  ]);
+  const header = ['start', 'end', 'mos', 'score', ...distortionTypes];
+  return [header, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
 }
 
 /**

@@ -89,8 +89,8 @@ export function commandTable({ clips, timelines, results }: Parts): Record<strin
         },
         {
           format: 'csv',
-          label: vscode.l10n.t('Table (CSV)'),
-          detail: vscode.l10n.t('One row per clip, for a spreadsheet'),
+          label: vscode.l10n.t('Timeline (CSV)'),
+          detail: vscode.l10n.t('One row per second, for a spreadsheet'),
         },
       ];
       const chosen = await vscode.window.showQuickPick(formats, {

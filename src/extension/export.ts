@@ -21,7 +21,7 @@ export async function exportReport(
 ): Promise<string | null> {
   const filters = {
     json: { [vscode.l10n.t('Assessment record (JSON)')]: ['json'] },
-    csv: { [vscode.l10n.t('Table (CSV)')]: ['csv'] },
+    csv: { [vscode.l10n.t('Timeline (CSV)')]: ['csv'] },
     html: { [vscode.l10n.t('Report (HTML)')]: ['html'] },
   }[format];
   const name = `${parse(uri.fsPath).name}${suffixes[format]}`;

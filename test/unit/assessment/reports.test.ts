@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { FailedEntry } from '../../../src/assessment/batch.ts';
-import { csvReport } from '../../../src/assessment/report_csv.ts';
+import { csvReport, timelineCsv } from '../../../src/assessment/report_csv.ts';
 import { htmlReport, reportStyle } from '../../../src/assessment/report_html.ts';
 import { type Style, textReport } from '../../../src/assessment/report_text.ts';
 import { recordOf } from './records.ts';
@@ -186,5 +186,30 @@ describe('the HTML report', () => {
       else if (!rest!.endsWith('/') && name !== 'meta') open.push(name!);
     }
     expect(open).toEqual([]);
+  });
+});
+
+describe('the timeline as CSV', () => {
+  it('has a line per span with the severest distortion of each type', () => {
+    const region = { x: 0, y: 0, width: 0.5, height: 0.5 };
+    const blur = { type: 'blur', region, score: 0.8 } as const;
+    const text = timelineCsv(
+      recordOf({
+        timeline: [
+          { start: 0, end: 1, score: 75 },
+          { start: 1, end: 2, score: 25 },
+        ],
+        distortions: [
+          { ...blur, start: 0.5, end: 2, severity: 'noticeable' },
+          { ...blur, start: 1, end: 2, severity: 'severe' },
+        ],
+      }),
+    );
+    expect(text.split('\r\n')).toEqual([
+      'start,end,mos,score,blur,noise,overexposure,underexposure,compression,stutter',
+      '0,1,4,75,noticeable,,,,,',
+      '1,2,2,25,severe,,,,,',
+      '',
+    ]);
   });
 });
