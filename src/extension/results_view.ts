@@ -102,7 +102,7 @@ export class ResultsView extends Owner implements vscode.TreeDataProvider<Result
     const { uri, summary } = node;
     const item = new vscode.TreeItem(basename(uri.fsPath), vscode.TreeItemCollapsibleState.Collapsed);
     item.id = uri.fsPath;
-    const folder = vscode.workspace.asRelativePath(dirname(uri.fsPath), true);
+    const folder = folderName(uri);
     const file = await stat(uri.fsPath).catch(() => undefined);
     const stale =
       summary.file && file && (file.size !== summary.file.size || file.mtimeMs !== summary.file.mtime);
@@ -155,6 +155,15 @@ export class ResultsView extends Owner implements vscode.TreeDataProvider<Result
       .sort(compare)
       .map((summary) => ({ kind: 'clip', uri: vscode.Uri.file(summary.path), summary }));
   }
+}
+
+/** The folder of a clip as seen from the workspace; empty where it lies at its top. */
+function folderName(uri: vscode.Uri): string {
+  const folder = dirname(uri.fsPath);
+  const several = (vscode.workspace.workspaceFolders?.length ?? 0) > 1;
+  const top = vscode.workspace.workspaceFolders?.some((one) => one.uri.fsPath === folder) ?? false;
+  if (top && !several) return '';
+  return vscode.workspace.asRelativePath(folder, several);
 }
 
 function tooltip(uri: vscode.Uri, summary: ClipSummary, note: string): vscode.MarkdownString {
