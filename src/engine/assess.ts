@@ -147,22 +147,25 @@ export async function assessVideo(
       wall: earlier + (performance.now() - started) / 1000,
     });
 
+  /** Windows in all, as far as can be said; null where nothing can. */
+  const expected = () => end?.windows ?? (claimed === null ? null : Math.ceil(claimed / windowFrames));
   /** The window that is shown at the playhead, if there is one and it is not finished. */
   const wanted = (): number | null => {
     const time = playhead?.() ?? null;
-    if (time === null || claimed === null) return null;
-    const index = Math.floor((Math.max(0, time) * info.fps) / windowFrames);
-    const count = end?.windows ?? Math.ceil(claimed / windowFrames);
-    return index < count && !windows.has(index) ? index : null;
+    const index = time === null ? null : Math.floor((Math.max(0, time) * info.fps) / windowFrames);
+    return index !== null && index < (expected() ?? 0) && !windows.has(index) ? index : null;
   };
   /** Where to go on: at the playhead, else behind it, else in the first gap; null where nothing is left. */
   const next = (from: number): number | null => {
-    const first = (index: number) => {
+    const unfinished = (index: number) => {
       let at = index;
       while (windows.has(at)) at++;
       return end !== null && at >= end.windows ? null : at;
     };
-    return wanted() ?? first(from) ?? first(0);
+    const [behind, gap] = [unfinished(from), unfinished(0)];
+    // Whether the clip goes on behind what it claims is found out at last.
+    const beyond = behind !== null && behind >= (expected() ?? Number.POSITIVE_INFINITY);
+    return wanted() ?? (beyond ? gap : (behind ?? gap));
   };
   const step = (index: number | null) => {
     const seconds = windowFrames / info.fps;
@@ -219,9 +222,8 @@ export async function assessVideo(
           windows.set(result.index, result);
           await store?.add(result);
           at = result.index + 1;
-          const following = next(at);
-          step(following);
-          if (following !== at) break;
+          step(next(at));
+          if (next(at) !== at) break;
         }
       } finally {
         await frames.return(undefined as never);

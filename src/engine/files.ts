@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { OmniError } from '../protocol/errors.ts';
 
 /** A name beside a file that nobody else uses. */
@@ -55,4 +55,20 @@ export function unwritable(error: unknown, path: string): OmniError {
     { path },
     { cause: error },
   );
+}
+
+const hour = 3_600_000;
+/** Pieces that a killed process left: {@link besides}, but for what was moved aside, which the user may want. */
+const piece = /\.(partial|new)-\d+-[0-9a-f]{8}$/;
+const journal = /\.jsonl$/;
+
+/** Removes from a store what nobody comes back to: pieces of an hour ago, journals of a month ago. */
+export async function tidy(store: string): Promise<void> {
+  for (const name of await readdir(store, { recursive: true }).catch(() => [])) {
+    const oldest = piece.test(name) ? hour : journal.test(name) ? 30 * 24 * hour : null;
+    if (oldest === null) continue;
+    const file = join(store, name);
+    const found = await stat(file).catch(() => null);
+    if (found && Date.now() - found.mtimeMs > oldest) await rm(file, { force: true }).catch(() => undefined);
+  }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { besides } from './files.ts';
@@ -45,13 +45,21 @@ export class Lock {
       const handle = await open(written, 'wx');
       await handle.writeFile(JSON.stringify(owner)).finally(() => handle.close());
       for (;;) {
-        try {
-          await link(written, file);
-          return new Lock(file, owner.token);
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        if (await linked(written, file)) return new Lock(file, owner.token);
+        const state = await stateOf(file);
+        if (state === 'held') return 'taken';
+        if (state === 'absent') continue;
+        // Of several processes that see an abandoned lock, one removes it, and looks again before it does.
+        const guard = `${file}.takeover`;
+        if (!(await linked(written, guard))) {
+          if ((await silence(guard)) > longestSilence) await rm(guard, { force: true });
+          return 'taken';
         }
-        if (!(await removeAbandoned(file))) return 'taken';
+        try {
+          if ((await stateOf(file)) === 'abandoned') await rm(file, { force: true });
+        } finally {
+          await rm(guard, { force: true });
+        }
       }
     } catch {
       return 'unlockable';
@@ -76,32 +84,39 @@ async function ownerOf(file: string): Promise<Owner | null> {
   return whole ? (owner as Owner) : null;
 }
 
-/** Removes a lock whose owner is gone. Returns false where it has one. */
-async function removeAbandoned(file: string): Promise<boolean> {
-  const owner = await ownerOf(file);
-  const touched = await stat(file).catch(() => null);
-  if (!touched) return true;
-  const silent = Date.now() - touched.mtimeMs > longestSilence;
-  if (owner && !silent && !(owner.host === hostname() && !isAlive(owner.pid))) return false;
-  if (!owner && !silent) return false;
-  // Of several processes that see this one moves it; whoever moved a fresh lock puts it back.
-  const moved = besides(file, 'abandoned');
+/** Gives a file a second name; false where there is one of that name. */
+async function linked(file: string, name: string): Promise<boolean> {
   try {
-    await rename(file, moved);
-  } catch {
-    return true;
-  }
-  const found = await ownerOf(moved);
-  if (found && found.token !== owner?.token) await link(moved, file).catch(() => undefined);
-  await rm(moved, { force: true });
-  return true;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
+    await link(file, name);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return false;
   }
+}
+
+/** Milliseconds since a file was touched; -1 where there is none. */
+async function silence(file: string): Promise<number> {
+  const found = await stat(file).catch(() => null);
+  return found ? Math.max(0, Date.now() - found.mtimeMs) : -1;
+}
+
+async function stateOf(file: string): Promise<'absent' | 'held' | 'abandoned'> {
+  const owner = await ownerOf(file);
+  const silent = await silence(file);
+  if (silent < 0) return 'absent';
+  if (silent > longestSilence) return 'abandoned';
+  const gone = owner !== null && owner.host === hostname() && !(await isAlive(owner.pid));
+  return gone ? 'abandoned' : 'held';
+}
+
+async function isAlive(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  // In a container without an init process the dead stay listed: Z, zombie (proc(5)).
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return !/\) [ZX] /.test(stat);
 }

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { excerpt } from '../assessment/excerpt.ts';
 import type { Assessment } from '../assessment/record.ts';
-import { csvReport } from '../assessment/report_csv.ts';
+import { timelineCsv } from '../assessment/report_csv.ts';
 import { htmlReport, reportStyle } from '../assessment/report_html.ts';
 import { safeJson } from '../assessment/text.ts';
 import {
@@ -23,7 +23,7 @@ import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
 import { readFilmstrip, readStill } from '../video/stills.ts';
 import { assessVideo } from './assess.ts';
 import { Contents } from './content.ts';
-import { writeWhole } from './files.ts';
+import { tidy, writeWhole } from './files.ts';
 import { JobQueue, type JobResult, type JobWork } from './jobs.ts';
 import { Journal } from './journal.ts';
 import { LoadedModel } from './loaded.ts';
@@ -119,7 +119,12 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     if (lock === 'taken') return 'busy';
     try {
       const known = fresh ? null : await findWhole(path, content.sha256, identity, request, team, problems);
-      if (known) return await finish(known, true, null);
+      if (known) {
+        // An engine that was killed after it kept the record left it.
+        const key = { ...identity, provider: known.model.provider };
+        await rm(journalFile(content.sha256, key), { force: true }).catch(() => undefined);
+        return await finish(known, true, null);
+      }
       return await loaded.use(request.model, request.provider, signal, async (model) => {
         const key = resultKey(model);
         const cache = results();
@@ -304,6 +309,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     onProblem: (problem) => log('warning', problem),
   });
   rest();
+  void tidy(store);
 
   return async () => {
     clearTimeout(idling);
@@ -318,7 +324,7 @@ function reportOf(record: Assessment, format: ExportFormat): string {
     case 'json':
       return `${safeJson(record, 2)}\n`;
     case 'csv':
-      return csvReport([record]);
+      return timelineCsv(record);
     case 'html':
       return htmlReport([record], `sha256-${createHash('sha256').update(reportStyle).digest('base64')}`);
   }

@@ -55,7 +55,7 @@ export class TeamFolder {
     if (state === 'corrupt') {
       const aside = await moveAside(file);
       if (!aside) return;
-      this.problems.push({
+      this.#found({
         code: 'record_corrupt',
         message: `The record ${file} was damaged; it was moved to ${aside}.`,
       });
@@ -68,7 +68,7 @@ export class TeamFolder {
     try {
       await writeWhole(file, `${safeJson({ ...record, video: { ...record.video, path: shown } }, 2)}\n`);
     } catch (error) {
-      this.problems.push({
+      this.#found({
         code: 'record_not_written',
         message: `The workspace's record could not be written: ${(error as Error).message}`,
       });
@@ -95,8 +95,13 @@ export class TeamFolder {
     const { value, problems } = parseAssessment(parseJson(text));
     if (value) return { record: value, state: 'read' };
     const newer = problems.some(({ code }) => code === 'record_newer');
-    for (const { code, message } of problems) this.problems.push({ code, message: `${file}: ${message}` });
+    for (const { code, message } of problems) this.#found({ code, message: `${file}: ${message}` });
     return { record: null, state: newer ? 'newer' : 'corrupt' };
+  }
+
+  /** The same thing is met more than once, and said once. */
+  #found(problem: Problem): void {
+    if (!this.problems.some(({ code }) => code === problem.code)) this.problems.push(problem);
   }
 
   /** The path below the workspace; null where it is not below it. */
