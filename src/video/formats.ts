@@ -65,6 +65,26 @@ export const inputLimits: readonly (readonly string[])[] = [
 /** Pixels a frame may have, 16384 x 16384: above every video level there is, below what exhausts memory. */
 export const maxPixels = 16_384 * 16_384;
 
+/** ffmpeg's names of the containers whose frames carry times, so that a place in them can be found by its time. */
+const timed =
+  /(^|,)(mov|mp4|matroska|webm|mpegts|mpeg|avi|flv|live_flv|asf|asf_o|ogg|nut|mxf|gxf|wtv|ivf)(,|$)/;
+
+/**
+ * How long before a time, s, to seek so that a key frame that is shown by then is decoded; null where a file of this
+ * format can't be sought by time. Where ffmpeg really lands is for the caller to find out.
+ *
+ * @param container ffmpeg's name of the demuxer
+ */
+export function seekMargin(container: string, fps: number): number | null {
+  if (!timed.test(container)) return null;
+  // Frames are stored in the order of decoding, at most 16 (H.264, HEVC) away from that of presentation. Without an
+  // index ffmpeg lands anywhere, not at a key frame.
+  return Math.max(0.3, 16 / fps) + (/^mpeg(ts)?$/.test(container) ? 2 : 0);
+}
+
+/** By how much, s, to go back further where the first landing was too late. */
+export const seekStep = 12;
+
 /** Bytes read to tell what a file is. */
 const headLength = 4_096;
 

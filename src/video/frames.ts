@@ -1,9 +1,10 @@
 /** One decode of a video: the pixels the networks see, window by window, with the time and type of every frame. */
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { capture, composeArguments, inputUrl, keepAllFrames, locateFfmpeg, Supervised } from './ffmpeg.ts';
-import { inputLimits, maxPixels } from './formats.ts';
+import { inputLimits, maxPixels, seekMargin, seekStep } from './formats.ts';
 import { cutFragments, type Size, sentSize, shrinkBeforeRgb, targetSize } from './geometry.ts';
 import { NutReader } from './nut.ts';
+import { firstFrameTime } from './origin.ts';
 import { fingerprint, type VideoInfo } from './probe.ts';
 import { Resampler } from './resample.ts';
 
@@ -61,7 +62,10 @@ export interface Coverage {
 }
 
 export interface FramesRead {
+  /** Of the windows that were read. */
   readonly coverage: Coverage;
+  /** Whether the end of the clip was reached; only then can it be found `truncated`. */
+  readonly ended: boolean;
   /** By the time stamps: the longest and the shortest time between frames differ by more than a quarter. */
   readonly vfr: boolean;
   readonly problems: Problem[];
@@ -69,8 +73,17 @@ export interface FramesRead {
 
 export interface ReadFramesOptions {
   readonly signal?: AbortSignal;
-  /** Told the number of frames read so far, at each of them. */
+  /** Told the number of frames read so far, at each of them; those before `startWindow` do not count. */
   readonly onProgress?: (frames: number) => void;
+  /** Index of the first window to read; default 0. */
+  readonly startWindow?: number;
+  /** Index of the window to stop before; default: read to the end of the clip. */
+  readonly stopWindow?: number;
+  /**
+   * What packetSizes() found in this file. With it ffmpeg seeks to `startWindow` where that can be shown to give the
+   * same frames; without it, all frames before are decoded and left out.
+   */
+  readonly packets?: readonly { readonly time: number | null }[];
   /** Milliseconds without output after which ffmpeg counts as hung; default 60 000. */
   readonly stallTimeout?: number;
 }
@@ -95,16 +108,18 @@ const shrink = `flags=lanczos+${exact}:param0=2`;
 const interleave = 16_000;
 
 interface FrameLine {
-  /** Seconds on ffmpeg's clock, NaN where the frame has no time stamp. */
-  readonly time: number;
+  /** Time stamp in units of the stream's time base, NaN where the frame has none. */
+  readonly stamp: number;
   /** Seconds, 0 where this ffmpeg does not say. */
   readonly duration: number;
   readonly type: string;
+  /** Whether decoding can start here. */
+  readonly key: boolean;
   readonly size: string;
 }
 
 const framePattern =
-  /^\[Parsed_showinfo_\d+ @ [^\]]+\] \[info\] n: *\d+ pts: *(-?\d+|NOPTS) .*? s:(\d+x\d+) .*? type:(\S)/;
+  /^\[Parsed_showinfo_\d+ @ [^\]]+\] \[info\] n: *\d+ pts: *(-?\d+|NOPTS) .*? s:(\d+x\d+) .*? iskey:(\d) type:(\S)/;
 const durationPattern = / duration: *(\d+) /;
 const timeBasePattern = /^\[Parsed_showinfo_\d+ @ [^\]]+\] \[info\] config in time_base: (\d+)\/(\d+)/;
 const errorPattern = /^(?:\[[^\]]+\] )*\[(?:error|fatal|panic)\] /;
@@ -119,9 +134,54 @@ interface Filling {
   readonly keyPixels: Uint8Array;
 }
 
+/** A place to begin at that is not the start of the file. */
+interface Landing {
+  /** Where ffmpeg is told to seek, s on the file's own clock. */
+  readonly seek: number;
+  /** Presentation times of all frames on that clock, s, increasing. */
+  readonly times: Float64Array;
+}
+
+/** Thrown inside where a landing can't be shown to give the frames that a decode from the start gives. */
+const unproven = Symbol('unproven landing');
+
+/** Codecs that make one frame of each packet, all decoders being of one mind about it. */
+const framePerPacket = /^(h264|hevc|vvc|av1|vp9|prores|dnxhd|mjpeg|ffv1|mpeg2video|mpeg1video)$/;
+
+/** Within this, s, ffmpeg takes a jump of the time stamps for one; beyond it sets its clock anew in some formats. */
+const longestGap = 9;
+
 /**
- * Reads all frames of a video in one decode. Windows come as they are filled; at most one waits while the next is
- * being filled, beyond that ffmpeg is held back. No frame is left out or repeated, whatever its time stamp.
+ * Where to seek for a frame, the most hopeful place first. Nothing where the packets do not tell at what time it is:
+ * a packet without a time or two at one time, jumps of the clock, fields, frames that no packet stands for.
+ */
+async function landings(
+  info: VideoInfo,
+  firstFrame: number,
+  packets: readonly { readonly time: number | null }[],
+  stallTimeout: number | undefined,
+): Promise<Landing[]> {
+  const margin = seekMargin(info.container, info.fps);
+  if (margin === null || info.interlaced || !framePerPacket.test(info.codec)) return [];
+  if (firstFrame === 0 || firstFrame >= packets.length) return [];
+  const times = Float64Array.from(packets, ({ time }) => time ?? Number.NaN);
+  if (times.some((time, i) => !(Math.abs(time - (times[i - 1] ?? time)) < longestGap))) return [];
+  times.sort();
+  if (times.some((time, i) => time === times[i - 1])) return [];
+  // Frames that lead the first key frame can't be decoded: then frames and packets do not pair up.
+  const first = await firstFrameTime(info, stallTimeout);
+  if (first === null || Math.abs(first - times[0]!) > 0.25 * (times[1]! - times[0]!)) return [];
+  const seek = times[firstFrame]! - margin;
+  return [seek, seek - seekStep].filter((place) => place > first).map((place) => ({ seek: place, times }));
+}
+
+/**
+ * Reads the frames of a video in one decode: all of them, or those of some windows. Windows come as they are filled;
+ * at most one waits while the next is being filled, beyond that ffmpeg is held back. No frame is left out or repeated,
+ * whatever its time stamp.
+ *
+ * A window is the same whether the read began at it or before it, with one exception: where frames before
+ * `startWindow` are so damaged that the decoder leaves some out, seeking does not notice and counts them.
  *
  * ffmpeg is ended when the generator is left early.
  *
@@ -144,11 +204,41 @@ export async function* readFrames(
   if (plan.views.some((view) => view.size !== viewSize)) {
     throw new OmniError('bad_usage', 'The views of a frame plan must be of one size.', 'Correct it.');
   }
+  const { startWindow = 0, stopWindow = Number.POSITIVE_INFINITY } = options;
+  if (!Number.isInteger(startWindow) || startWindow < 0 || !(stopWindow > startWindow)) {
+    throw new OmniError(
+      'bad_usage',
+      'A read needs a first window and one after it to stop at.',
+      'Correct it.',
+    );
+  }
   await assertUnchanged(info);
+  const firstFrame = startWindow * plan.windowSeconds * keyInterval(info.fps);
+  for (const landing of await landings(info, firstFrame, options.packets ?? [], options.stallTimeout)) {
+    try {
+      return yield* decodeWindows(info, plan, options, landing);
+    } catch (error) {
+      // It is found out before the first window is handed over.
+      if (error !== unproven) throw error;
+    }
+  }
+  return yield* decodeWindows(info, plan, options, null);
+}
+
+/** @param landing null: decode from the start of the file and leave out what comes before the first window. */
+async function* decodeWindows(
+  info: VideoInfo,
+  plan: FramePlan,
+  options: ReadFramesOptions,
+  landing: Landing | null,
+): AsyncGenerator<FrameWindow, FramesRead> {
+  const { startWindow = 0, stopWindow = Number.POSITIVE_INFINITY } = options;
+  const viewSize = plan.views[0]?.size ?? 0;
   const problems: Problem[] = [];
   const source: Size = { width: info.width, height: info.height };
   const interval = keyInterval(info.fps);
   const framesPerWindow = plan.windowSeconds * interval;
+  const firstFrame = startWindow * framesPerWindow;
   const viewCount = plan.views.length;
   const viewBytes = viewSize * viewSize * 3;
 
@@ -185,9 +275,15 @@ export async function* readFrames(
   }
 
   const entry = ['showinfo=checksum=0'];
+  if (landing) {
+    const [before, at] = [landing.times[firstFrame - 1]!, landing.times[firstFrame]!];
+    entry.push(`select=gt(t\\,${((before + at) / 2).toFixed(6)})`);
+  } else if (firstFrame > 0 && !info.interlaced) entry.push(`select=gte(n\\,${firstFrame})`);
   // These two are set up for one frame size; the others follow a stream that changes its size.
   if (info.interlaced || toneMap) entry.push(`scale=${source.width}:${source.height}:flags=bicubic+${exact}`);
   if (info.interlaced) entry.push('bwdif=mode=send_frame:deint=interlaced');
+  // Only here, because a frame is deinterlaced by its neighbours.
+  if (firstFrame > 0 && info.interlaced) entry.push(`select=gte(n\\,${firstFrame})`);
   entry.push('settb=1/1000', 'setpts=N', `split=${1 + (viewCount > 0 ? 1 : 0)}`);
   const factor = shrinkBeforeRgb(source, motionSent);
   const early: Size = {
@@ -221,6 +317,9 @@ export async function* readFrames(
           ['-max_pixels', String(maxPixels)],
           // A frame of another size is scaled by the same graph; a new graph would count frames from 0 again.
           ['-reinit_filter', '0'],
+          ...(landing
+            ? [['-copyts'], ['-noaccurate_seek'], ['-seek_timestamp', '1'], ['-ss', landing.seek.toFixed(6)]]
+            : []),
         ],
       },
     ],
@@ -241,6 +340,12 @@ export async function* readFrames(
   const lines: FrameLine[] = [];
   let linesBefore = 0;
   let timeBase = Number.NaN;
+  /** Frames that are still to be decoded and left out, where the decode began at the start. */
+  let leftOut = landing ? 0 : firstFrame;
+  /** Where it began elsewhere: index of the frame that must come next; -1: a key frame must come first. */
+  let due = -1;
+  let begun = firstFrame === 0;
+  let ended = true;
   let errors = 0;
   let errorStart = 0;
   let firstSize = '';
@@ -255,31 +360,67 @@ export async function* readFrames(
   let wake = () => {};
   let over = false;
 
+  let failure: unknown;
   const child = new Supervised(location.ffmpeg, args, {
     signal: options.signal,
     stallTimeout: options.stallTimeout ?? 60_000,
     onStderrLine(line) {
       const frame = framePattern.exec(line);
       if (frame) {
-        const [, pts, size, type] = frame;
+        const [, pts, size, key, type] = frame;
         const duration = durationPattern.exec(line)?.[1];
-        lines.push({
-          time: pts === 'NOPTS' ? Number.NaN : Number(pts) * timeBase,
+        const one: FrameLine = {
+          stamp: pts === 'NOPTS' ? Number.NaN : Number(pts),
           duration: duration === undefined ? 0 : Number(duration) * timeBase,
           type: type ?? '?',
+          key: key === '1' && type === 'I',
           size: size ?? '',
-        });
-        release();
+        };
+        if (begun || begins(one)) {
+          lines.push(one);
+          release();
+        }
         return;
       }
       const base = timeBasePattern.exec(line);
       if (base) timeBase = Number(base[1]) / Number(base[2]);
+      // What is wrong with frames that are not read is not reported, nor that ffmpeg is ended before them.
+      else if (!begun || !ended) return;
       else if (errorPattern.test(line) || corruptPattern.test(line)) {
-        if (errors === 0) errorStart = (linesBefore + lines.length) / info.fps;
+        if (errors === 0) errorStart = (firstFrame + linesBefore + lines.length) / info.fps;
         errors++;
       }
     },
   });
+
+  /** Looks at a frame before the first that is read, or at that one: then true. */
+  const begins = (line: FrameLine): boolean => {
+    if (!landing) {
+      if (leftOut > 0) {
+        leftOut--;
+        timeOf(line);
+        return false;
+      }
+      Object.assign(clock, { missing: 0, backwards: 0, shortest: Infinity, longest: 0 });
+      begun = true;
+      return true;
+    }
+    // ffprobe writes times to the microsecond: with finer time stamps they do not tell frames for sure.
+    const stampAt = (i: number) => (timeBase >= 4e-6 ? Math.round(landing.times[i]! / timeBase) : Number.NaN);
+    if (due < 0 && line.key) due = landing.times.findIndex((_, i) => stampAt(i) === line.stamp);
+    if (due < 0 ? line.stamp < stampAt(firstFrame) : due < firstFrame && line.stamp === stampAt(due)) {
+      if (due >= 0) due++;
+      return false;
+    }
+    if (due !== firstFrame || line.stamp !== stampAt(firstFrame)) {
+      failure ??= unproven;
+      child.stop();
+      return false;
+    }
+    origin = stampAt(0);
+    begun = true;
+    return true;
+  };
 
   const fillingAt = (index: number): Filling => {
     let filling = open.get(index);
@@ -357,7 +498,6 @@ export async function* readFrames(
     },
   });
 
-  let failure: unknown;
   child.stdout.on('data', (chunk: Buffer) => {
     try {
       reader.push(chunk);
@@ -375,6 +515,28 @@ export async function* readFrames(
       wake();
     });
 
+  /** When a frame is shown, s since the first frame of the clip; frames must come in order. */
+  const timeOf = (line: FrameLine | undefined): number => {
+    const stamp = line?.stamp ?? Number.NaN;
+    if (Number.isNaN(origin)) origin = Number.isNaN(stamp) ? 0 : stamp;
+    // Whole numbers are subtracted, so that the result does not depend on where ffmpeg's clock began.
+    let time = (stamp - origin) * timeBase;
+    const previous = clock.last;
+    if (Number.isNaN(time)) {
+      clock.missing++;
+      time = previous === Number.NEGATIVE_INFINITY ? 0 : previous + 1 / info.fps;
+    } else if (time <= previous) {
+      clock.backwards++;
+      time = previous + Math.min(0.001, 0.5 / info.fps);
+    }
+    if (previous !== Number.NEGATIVE_INFINITY) {
+      clock.shortest = Math.min(clock.shortest, time - previous);
+      clock.longest = Math.max(clock.longest, time - previous);
+    }
+    clock.last = time;
+    return time;
+  };
+
   /** Makes the window that the caller sees; takes its lines off the queue. */
   const finish = (filling: Filling): FrameWindow => {
     const count = filling.motion;
@@ -382,41 +544,28 @@ export async function* readFrames(
     linesBefore += own.length;
     const times = new Float64Array(count);
     let types = '';
+    let longest = 0;
     for (let i = 0; i < count; i++) {
       const line = own[i];
-      let time = line ? line.time : Number.NaN;
-      if (Number.isNaN(origin)) origin = Number.isNaN(time) ? 0 : time;
-      time -= origin;
-      const previous = clock.last;
-      if (Number.isNaN(time)) {
-        clock.missing++;
-        time = previous === Number.NEGATIVE_INFINITY ? 0 : previous + 1 / info.fps;
-      } else if (time <= previous) {
-        clock.backwards++;
-        time = previous + Math.min(0.001, 0.5 / info.fps);
-      }
-      if (previous !== Number.NEGATIVE_INFINITY) {
-        clock.shortest = Math.min(clock.shortest, time - previous);
-        clock.longest = Math.max(clock.longest, time - previous);
-      }
-      clock.last = time;
+      const time = timeOf(line);
       times[i] = time;
+      if (i > 0) longest = Math.max(longest, time - times[i - 1]!);
       types += line && /[IPB]/.test(line.type) ? line.type : '?';
       if (line) {
         firstSize ||= line.size;
         if (!sizeChange && line.size !== firstSize) sizeChange = { size: line.size, at: time };
       }
     }
-    const following = (lines[0]?.time ?? Number.NaN) - origin;
+    const following = ((lines[0]?.stamp ?? Number.NaN) - origin) * timeBase;
     const lastDuration = own.at(-1)?.duration || 0;
     const end =
       following > clock.last
         ? following
-        : clock.last + (lastDuration > 0 ? lastDuration : Math.min(clock.longest || Infinity, 1 / info.fps));
+        : clock.last + (lastDuration > 0 ? lastDuration : Math.min(longest || Infinity, 1 / info.fps));
     const keyCount = viewCount > 0 ? Math.min(...filling.keys) : Math.ceil(count / interval);
     return {
-      index: filling.index,
-      firstFrame: filling.index * framesPerWindow,
+      index: startWindow + filling.index,
+      firstFrame: firstFrame + filling.index * framesPerWindow,
       times,
       end,
       types,
@@ -428,7 +577,15 @@ export async function* readFrames(
     };
   };
 
+  let start = Number.NaN;
   let end = 0;
+  let frames = 0;
+  const handOver = (window: FrameWindow): FrameWindow => {
+    if (Number.isNaN(start)) start = window.times[0]!;
+    end = window.end;
+    frames += window.times.length;
+    return window;
+  };
   try {
     for (;;) {
       while (full.length === 0 && !over) {
@@ -439,48 +596,54 @@ export async function* readFrames(
       const filling = full.shift();
       if (!filling) break;
       nextIndex = filling.index + 1;
-      const window = finish(filling);
-      end = window.end;
+      const window = handOver(finish(filling));
       if (full.length === 0) {
         child.heldBack = false;
         child.stdout.resume();
       }
       yield window;
+      if (window.index + 1 >= stopWindow) {
+        ended = false;
+        break;
+      }
     }
-    if (failure) throw failure;
-    const exit = await child.ended;
-    if (exit.signal) {
-      throw new OmniError(
-        'ffmpeg_failed',
-        `ffmpeg was ended by ${exit.signal} after ${motionFrames} frames.`,
-        'If it happens again, the file crashes this ffmpeg: install a newer one or re-encode the file.',
-        { path: info.path, command: child.display, stderr: child.stderrTail },
-      );
-    }
-    for (const index of [...open.keys()].sort((a, b) => a - b)) {
-      const filling = open.get(index)!;
-      if (filling.motion === 0) continue;
-      const window = finish(filling);
-      end = window.end;
-      yield window;
-    }
-    await assertUnchanged(info);
-    if (motionFrames === 0) {
-      throw new OmniError(
-        'nothing_decoded',
-        `No frame of ${info.path} could be decoded.`,
-        'Play the file to see whether it is damaged; a codec that this ffmpeg lacks is named in its message.',
-        { path: info.path, command: child.display, stderr: child.stderrTail },
-      );
-    }
-    const expected = Math.ceil(motionFrames / interval);
-    if (!reader.complete || keyFrames.some((count) => count !== expected)) {
-      throw new OmniError(
-        'ffmpeg_failed',
-        `ffmpeg stopped in the middle: ${motionFrames} frames, ${keyFrames.join(' and ')} key frames of ${expected}.`,
-        'Try again with more free memory; if it happens again, install a release build of ffmpeg.',
-        { path: info.path, command: child.display, stderr: child.stderrTail },
-      );
+    if (ended) {
+      if (failure) throw failure;
+      const exit = await child.ended;
+      if (landing && !begun) throw unproven;
+      if (exit.signal) {
+        throw new OmniError(
+          'ffmpeg_failed',
+          `ffmpeg was ended by ${exit.signal} after ${motionFrames} frames.`,
+          'If it happens again, the file crashes this ffmpeg: install a newer one or re-encode the file.',
+          { path: info.path, command: child.display, stderr: child.stderrTail },
+        );
+      }
+      for (const index of [...open.keys()].sort((a, b) => a - b)) {
+        const filling = open.get(index)!;
+        if (filling.motion === 0) continue;
+        yield handOver(finish(filling));
+      }
+      await assertUnchanged(info);
+      if (clock.last === Number.NEGATIVE_INFINITY) {
+        throw new OmniError(
+          'nothing_decoded',
+          `No frame of ${info.path} could be decoded.`,
+          'Play the file to see whether it is damaged; a codec that this ffmpeg lacks is named in its message.',
+          { path: info.path, command: child.display, stderr: child.stderrTail },
+        );
+      }
+      const expected = Math.ceil(motionFrames / interval);
+      if (!reader.complete || keyFrames.some((count) => count !== expected)) {
+        throw new OmniError(
+          'ffmpeg_failed',
+          `ffmpeg stopped in the middle: ${motionFrames} frames, ${keyFrames.join(' and ')} key frames of ${expected}.`,
+          'Try again with more free memory; if it happens again, install a release build of ffmpeg.',
+          { path: info.path, command: child.display, stderr: child.stderrTail },
+        );
+      }
+      // The clip ends before the first window.
+      if (frames === 0) end = clock.last + 1 / info.fps;
     }
   } finally {
     // Whoever gets control back may delete the file: ffmpeg has let go of it.
@@ -497,10 +660,10 @@ export async function* readFrames(
     });
   }
   const claimed = claimedEnd(info);
-  if (claimed !== null && claimed - end > Math.max(0.5, 2 / info.fps, 0.005 * claimed)) {
+  if (ended && claimed !== null && claimed - end > Math.max(0.5, 2 / info.fps, 0.005 * claimed)) {
     problems.push({
       code: 'truncated',
-      message: `The file claims ${claimed.toFixed(2)} s; ${end.toFixed(2)} s (${motionFrames} frames) could be decoded.`,
+      message: `The file claims ${claimed.toFixed(2)} s; ${end.toFixed(2)} s (${firstFrame + frames} frames) could be decoded.`,
       start: end,
       end: claimed,
     });
@@ -533,7 +696,7 @@ export async function* readFrames(
       message: `The frame rate varies: ${(1 / clock.longest).toFixed(2)} to ${(1 / clock.shortest).toFixed(2)} fps. Times are those of the frames.`,
     });
   }
-  return { coverage: { start: 0, end, frames: motionFrames }, vfr, problems };
+  return { coverage: { start: Number.isNaN(start) ? end : start, end, frames }, ended, vfr, problems };
 }
 
 function resampler(from: Size, to: Size): Resampler {

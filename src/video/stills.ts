@@ -16,10 +16,11 @@ import {
   locateFfmpeg,
   Supervised,
 } from './ffmpeg.ts';
-import { inputLimits, maxPixels } from './formats.ts';
+import { inputLimits, maxPixels, seekMargin, seekStep } from './formats.ts';
 import { assertUnchanged, exact, toneMapping } from './frames.ts';
 import type { Size } from './geometry.ts';
 import { NutReader } from './nut.ts';
+import { firstFrameTime } from './origin.ts';
 import type { VideoInfo } from './probe.ts';
 
 export interface StillOptions {
@@ -32,12 +33,6 @@ export interface JpegStill extends Still {
   readonly mime: 'image/jpeg';
 }
 
-/** ffmpeg's names of the containers whose frames carry times, so that a place in them can be found by time. */
-const seekable =
-  /(^|,)(mov|mp4|matroska|webm|mpegts|mpeg|avi|flv|live_flv|asf|asf_o|ogg|nut|mxf|gxf|wtv|ivf)(,|$)/;
-/** Of these, the ones without an index: ffmpeg lands anywhere, not at a key frame. */
-const unindexed = /^(mpegts|mpeg)$/;
-
 /** Times closer than this, s, are found in one decode: seeking decodes half a group of pictures as well. */
 const nearby = 4;
 /** Clips no longer than this, s, are decoded as a whole for a filmstrip. */
@@ -47,14 +42,12 @@ const mostTimes = 100;
 /** Places of the file that one process opens, and processes at once. */
 const mostInputs = 6;
 const mostProcesses = 2;
-/** Seconds further back at the second try. */
-const stepBack = 12;
 /** A filmstrip's picture may come from this long after its time, s. */
 const stripTolerance = 0.5;
 /** Sides of a JPEG, px; ISO/IEC 10918-1 has 16 bits, ffmpeg's encoder ends a little below. */
 const largestSide = 16_384;
 
-/** What is found out once per probed file. */
+/** What has to be known of a clip before a place in it can be sought. */
 interface Opened {
   readonly location: FfmpegLocation;
   /** Presentation time of the first frame on the file's own clock, s; null where frames have no time stamps. */
@@ -62,33 +55,17 @@ interface Opened {
   readonly toneMap: string | null;
 }
 
-const opened = new WeakMap<VideoInfo, Promise<Opened>>();
-
-function open(info: VideoInfo, stallTimeout: number): Promise<Opened> {
-  let known = opened.get(info);
-  if (!known) {
-    // Whoever asks next shares the answer, so that no single caller's signal may end the question.
-    known = (async () => {
-      const location = await locateFfmpeg();
-      const toneMap = await toneMapping(info, location.ffmpeg, []);
-      const clip = { location, origin: 0, toneMap };
-      const [first] = await decode(info, clip, [{ from: null, want: 'first' }], null, { stallTimeout });
-      if (first!.frames === 0) throw nothingDecoded(info);
-      return { ...clip, origin: first!.first };
-    })();
-    opened.set(info, known);
-    known.catch(() => opened.delete(info));
-  }
-  return known;
+async function open(info: VideoInfo, stallTimeout: number | undefined): Promise<Opened> {
+  const location = await locateFfmpeg();
+  const toneMap = await toneMapping(info, location.ffmpeg, []);
+  return { location, origin: await firstFrameTime(info, stallTimeout), toneMap };
 }
 
 /** One place of the file and what is wanted from there. */
 interface Task {
   /** Seconds since the first frame of the clip; null: decode from the start of the file. */
   readonly from: number | null;
-  readonly want:
-    | 'first'
-    /** The last frame at or before this time, s since the first frame. */
+  readonly want: /** The last frame at or before this time, s since the first frame. */
     | { readonly shown: number }
     /** The first frame with this time stamp or a later one. */
     | { readonly stamp: number }
@@ -97,10 +74,6 @@ interface Task {
 }
 
 interface Outcome {
-  /** Time of the first frame that was decoded on the file's clock, s; null: no frame, or none with a time stamp. */
-  readonly first: number | null;
-  /** Frames that were decoded. */
-  readonly frames: number;
   /** The latest frame: its time, s since the first frame of the clip (-Infinity: none), and its time stamp. */
   readonly latest: number;
   readonly latestStamp: number;
@@ -120,35 +93,31 @@ function rounding(info: VideoInfo): number {
 /**
  * Runs ffmpeg once over several places of a file.
  *
- * @param size of the pictures; null: none are made
+ * @param size of the pictures
  */
 async function decode(
   info: VideoInfo,
   { location, origin, toneMap }: Opened,
   tasks: readonly Task[],
-  size: Size | null,
+  size: Size,
   { signal, stallTimeout = 60_000 }: StillOptions,
 ): Promise<Outcome[]> {
   const start = origin ?? 0;
-  const finish: string[] = [];
-  if (size) {
-    // Untagged video is converted as players do it: BT.709 for what is larger than standard definition (as in mpv).
-    const large = info.width >= 1280 || info.height > 576;
-    const assumed = info.color.space === null && large ? ':in_color_matrix=bt709' : '';
-    finish.push(
-      `scale=${size.width}:${size.height}:flags=bicubic+${exact}${assumed}`,
-      toneMap ?? 'format=gbrp',
-      `scale=flags=bicubic+${exact}:out_color_matrix=bt601:out_range=full`,
-      'format=yuvj420p',
-      'setsar=1',
-    );
-  }
+  // Untagged video is converted as players do it: BT.709 for what is larger than standard definition (as in mpv).
+  const large = info.width >= 1280 || info.height > 576;
+  const assumed = info.color.space === null && large ? ':in_color_matrix=bt709' : '';
+  const finish = [
+    `scale=${size.width}:${size.height}:flags=bicubic+${exact}${assumed}`,
+    toneMap ?? 'format=gbrp',
+    `scale=flags=bicubic+${exact}:out_color_matrix=bt601:out_range=full`,
+    'format=yuvj420p',
+    'setsar=1',
+  ];
   const filters = tasks.map(({ want }, i) => {
     const filter: string[] = [];
     if (origin === null) filter.push('settb=1/1000000', `setpts=N*${1e6 / info.fps}`);
     filter.push(`showinfo@a${i}=checksum=0`);
-    if (want === 'first') filter.push('trim=end_frame=1');
-    else if ('shown' in want) {
+    if ('shown' in want) {
       // The last frame at or before the start is what this filter begins with. Its own rate is of no matter; it rounds
       // the start to the time base of its input.
       filter.push('settb=1/1000000');
@@ -158,7 +127,7 @@ async function decode(
       const passed = want.after.map((time) => `gt(t\\,${(start + time).toFixed(6)})`).join('+');
       filter.push(`select=st(1\\,${passed})\\;st(2\\,gt(ld(1)\\,ld(0)))\\;st(0\\,ld(1))\\;ld(2)`);
     }
-    if (info.interlaced && want !== 'first' && !('after' in want)) {
+    if (info.interlaced && !('after' in want)) {
       filter.push('bwdif=mode=send_frame:deint=interlaced');
     }
     filter.push(`showinfo@b${i}=checksum=0`, 'settb=1/1000', 'setpts=N', ...finish);
@@ -197,8 +166,6 @@ async function decode(
   });
 
   const seen = tasks.map(() => ({
-    first: null as number | null,
-    frames: 0,
     latest: Number.NEGATIVE_INFINITY,
     latestStamp: 0,
     /** Time of the first key frame, s since the first frame of the clip. */
@@ -228,15 +195,13 @@ async function decode(
         one.chosen.push(time);
         return;
       }
-      if (one.frames === 0 && !Number.isNaN(clock)) one.first = clock;
-      one.frames++;
       if (Number.isNaN(time)) return;
       if (time > one.latest) {
         one.latest = time;
         one.latestStamp = Number(stamp);
       }
       if (key === '1' && type === 'I') one.key = Math.min(one.key, time);
-      if (typeof task.want === 'object' && 'shown' in task.want && time <= task.want.shown) one.shown = time;
+      if ('shown' in task.want && time <= task.want.shown) one.shown = time;
     },
   });
   const targets: Uint8Array<ArrayBuffer>[] = [];
@@ -252,7 +217,7 @@ async function decode(
   let failure: unknown;
   child.stdout.on('data', (chunk: Buffer) => {
     try {
-      if (size) reader.push(chunk);
+      reader.push(chunk);
     } catch (error) {
       failure ??= error;
       child.stop();
@@ -272,9 +237,9 @@ async function decode(
   } finally {
     child.stop();
   }
-  return seen.map(({ first, frames, latest, latestStamp, key, shown, chosen, jpegs }, i) => {
+  return seen.map(({ latest, latestStamp, key, shown, chosen, jpegs }, i) => {
     const { from, want } = tasks[i]!;
-    const single = typeof want === 'object' && 'shown' in want;
+    const single = 'shown' in want;
     const pictures: Still[] = [];
     for (const [j, bytes] of jpegs.entries()) {
       // That filter gives the frame the time that was asked for.
@@ -283,7 +248,7 @@ async function decode(
       if (from === null ? !Number.isNaN(time) : key <= time)
         pictures.push({ time, mime: 'image/jpeg', bytes });
     }
-    return { first, frames, latest, latestStamp, pictures };
+    return { latest, latestStamp, pictures };
   });
 }
 
@@ -303,12 +268,6 @@ function fitted(display: Size, scale: number): Size {
   };
 }
 
-/** How far before a time to seek so that a key frame that is shown before it is decoded, s. */
-function margin(info: VideoInfo): number {
-  // Frames are stored in the order of decoding, at most 16 (H.264, HEVC) away from that of presentation.
-  return Math.max(0.3, 16 / info.fps) + (unindexed.test(info.container) ? 2 : 0);
-}
-
 /** The frame shown at `time`, s since the first frame, and whether it is the last one of the file. */
 async function shownAt(
   info: VideoInfo,
@@ -317,9 +276,9 @@ async function shownAt(
   size: Size,
   options: StillOptions,
 ): Promise<{ readonly still: Still; readonly last: boolean } | null> {
-  const near = time - margin(info);
-  const canSeek = clip.origin !== null && seekable.test(info.container);
-  const places = canSeek ? [near, near - stepBack].filter((place) => place > 0) : [];
+  const margin = clip.origin === null ? null : seekMargin(info.container, info.fps);
+  const places =
+    margin === null ? [] : [time - margin, time - margin - seekStep].filter((place) => place > 0);
   for (const from of [...places, null]) {
     const [found] = await decode(info, clip, [{ from, want: { shown: time } }], size, options);
     if (found!.pictures[0]) return { still: found!.pictures[0], last: false };
@@ -351,7 +310,7 @@ export async function readStill(
     throw new OmniError('bad_usage', 'A still needs a time and a width of at least 1 px.', 'Correct it.');
   }
   await assertUnchanged(info);
-  const clip = await open(info, options.stallTimeout ?? 60_000);
+  const clip = await open(info, options.stallTimeout);
   const display = displaySize(info);
   const size = fitted(display, Math.floor(options.width) / display.width);
   const found = await shownAt(info, clip, inside(info, time), size, options);
@@ -393,7 +352,7 @@ export async function readFilmstrip(
     throw new OmniError('bad_usage', 'A filmstrip needs a height of at least 1 px.', 'Correct it.');
   }
   await assertUnchanged(info);
-  const clip = await open(info, options.stallTimeout ?? 60_000).catch((error: unknown) => {
+  const clip = await open(info, options.stallTimeout).catch((error: unknown) => {
     if (OmniError.is(error, 'nothing_decoded')) return null;
     throw error;
   });
@@ -409,8 +368,8 @@ export async function readFilmstrip(
   );
 
   // Runs of neighbouring times, each decoded in one go.
-  const wholly =
-    clip.origin === null || !seekable.test(info.container) || (info.duration ?? Infinity) <= shortClip;
+  const margin = clip.origin === null ? null : seekMargin(info.container, info.fps);
+  const wholly = margin === null || (info.duration ?? Infinity) <= shortClip;
   const runs: number[][] = [];
   for (const time of asked) {
     const run = runs.at(-1);
@@ -419,7 +378,7 @@ export async function readFilmstrip(
   }
   const period = 1 / info.fps;
   const tasks: Task[] = runs.map((run) => {
-    const from = run[0]! - margin(info);
+    const from = run[0]! - (margin ?? 0);
     return {
       from: wholly || from <= 0 ? null : from,
       want: run.length === 1 ? { shown: run[0]! } : { after: run.map((time) => time - period) },
