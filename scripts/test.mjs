@@ -1,14 +1,17 @@
-// `npm test`: lint, types, the TypeScript suite and the Python suite, with one closing line for all of them.
+// `npm test`: lint, types, the TypeScript suite, the tests of the extension host and the Python suite, with one
+// closing line for all of them.
 // `npm test -- <vitest arguments>` runs that part of the TypeScript suite alone.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, main, root, setUpTests } from './setup.mjs';
+import { installWorkbench } from './workbench.mjs';
 
 await main(() => {
   const only = process.argv.slice(2);
   const python = setUpTests();
+  installWorkbench();
   const reports = mkdtempSync(join(tmpdir(), 'omnivqa-test-'));
   const total = { passed: 0, failed: 0 };
   const start = (title, command, args, env = {}) => {
@@ -71,6 +74,19 @@ await main(() => {
     },
   );
   if (only.length === 0) {
+    const host = join(reports, 'host.json');
+    suite(
+      start(
+        'extension host',
+        process.execPath,
+        [join('node_modules', '@vscode', 'test-cli', 'out', 'bin.mjs')],
+        { OMNIVQA_HOST_REPORT: host },
+      ),
+      () => {
+        const { passes, failures } = JSON.parse(readFileSync(host, 'utf8'));
+        return { passed: passes, failed: failures };
+      },
+    );
     const xml = join(reports, 'pytest.xml');
     suite(start('Python', python, ['-m', 'pytest', '-q', 'training', `--junitxml=${xml}`]), () => {
       const count = (name) =>

@@ -18,6 +18,7 @@ const known = [
   /Long running operations during shutdown are unsupported/,
   /IndexedDB database '[^']*' is closed/,
 ];
+export const expectedError = (text: string) => known.some((pattern) => pattern.test(text));
 
 /** How long anything may take to appear before a test fails; a busy machine starts a workbench in about 20 s. */
 const patience = 60_000;
@@ -54,7 +55,7 @@ export async function openPage(
   page.on('pageerror', (error) => complaints.push(`${error.stack ?? error}`));
   page.on('console', (message) => {
     const text = `${message.text()} (${message.location().url})`;
-    if (message.type() === 'error' && !known.some((pattern) => pattern.test(text))) complaints.push(text);
+    if (message.type() === 'error' && !expectedError(text)) complaints.push(text);
   });
   await prepare?.(page);
   const address = new URL(workbench.url);
