@@ -252,7 +252,7 @@ def test_the_place_is_the_window_of_the_touched_cells():
     assert rectangle_iou(np.array([[5, 1], [0, 0]]), np.array([[5, 1], [6, 0]])).tolist() == [1, 0]
 
 
-def test_the_scale_of_people_keeps_their_mean_and_spread():
+def test_targets_are_brought_to_the_scale_of_people():
     scores = np.array([20.0, 50, 80])
     scale = fit_scale(scores, np.array([40.0, 50, 60]))
     assert scale == pytest.approx({"slope": 1 / 3, "offset": 50 - 50 / 3})

@@ -16,7 +16,7 @@ from ..checkpoint import save_checkpoint
 from ..network import OmniVQA
 from ..sequence import encode, level_ids, prompt_pieces
 from ..tokenizer import corpus, train_tokenizer
-from .dataset import load_part, rescale
+from .dataset import load_part
 from .decoder import Prompt, train_decoder
 from .evaluate import evaluate
 from .shape import nano_config
@@ -43,10 +43,8 @@ def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, co
     prompt = Prompt(*pieces, levels=level_ids(shape, tokenizer), closing=encode(tokenizer, ".<|im_end|>"))
 
     decoder, joint = work / "decoder.pt", work / "joint.pt"
-    scale = train_key_frames(network.tower, clips, held_out, work, config)
+    train_key_frames(network.tower, clips, held_out, work, config)
     train_motion_pathway(network.model.slowfast, sources, sources_folder, work, config)
-    for part in (clips, held_out):
-        rescale(part, scale)
     if not decoder.exists():
         train_decoder(network, prompt, clips, held_out, config, seed, decoder, joint=False)
     network.load_state_dict(torch.load(decoder))

@@ -21,7 +21,7 @@ PRISTINE = 97.0
 # Quality points per step of strength: puts VMAF-labelled and strength-labelled degradations on one severity scale.
 POINTS_PER_STEP = 24.0
 # A frame this close to pristine (in steps of strength) has no visible type: its dense type is not trained.
-VISIBLE = 0.25
+VISIBLE = 0.5
 
 
 @dataclass

@@ -30,6 +30,7 @@ STILL_SIDE = 192
 LABELS = ["none", "held", "jump", "cut"]
 # Mean absolute difference (0..255) over a second's motion below which nobody can tell a repetition.
 MOVING = 2.0
+RATES = [24, 25, 30]
 # Of the samples, where there are both kinds of source.
 VIDEO_SHARE = 0.67
 # Seconds of a hold inside a second from which on the second is affected.
@@ -88,12 +89,18 @@ def _pan(photo: np.ndarray, rate: int, frames: int, rng: np.random.Generator) ->
     room = np.array([width, height], float)
     speed = 0.0 if rng.random() < 0.15 else float(np.exp(rng.uniform(np.log(4), np.log(160))))
     angle, period = rng.uniform(0, 2 * np.pi), rng.uniform(1, 6, 2)
-    drift = speed * n[:, None] * np.array([np.cos(angle), np.sin(angle)]) * (1 + 0.5 * np.sin(2 * np.pi * n / period[0]))[:, None]
+    drift = (
+        speed * n[:, None] * np.array([np.cos(angle), np.sin(angle)]) * (1 + 0.5 * np.sin(2 * np.pi * n / period[0]))[:, None]
+    )
     if rng.random() < 0.4:
         shake = np.cumsum(rng.normal(0, rng.uniform(0.2, 1.5), (frames, 2)), 0)
         drift = drift + shake - cv2.blur(shake, (1, max(3, rate)))
     side = float(rng.uniform(0.35, 0.8)) * min(width, height)
-    sides = side * (1 + rng.uniform(-0.25, 0.25) * np.sin(2 * np.pi * n / period[1])) if rng.random() < 0.5 else np.full(frames, side)
+    sides = (
+        side * (1 + rng.uniform(-0.25, 0.25) * np.sin(2 * np.pi * n / period[1]))
+        if rng.random() < 0.5
+        else np.full(frames, side)
+    )
     low, high = sides.max() / 2, room - sides.max() / 2
     centre = rng.uniform(low, high) + drift
     span = np.maximum(high - low, 1)
@@ -103,7 +110,9 @@ def _pan(photo: np.ndarray, rate: int, frames: int, rng: np.random.Generator) ->
     for i in range(frames):
         k = sides[i] / SIDE
         matrix = np.array([[k, 0, centre[i, 0] - sides[i] / 2], [0, k, centre[i, 1] - sides[i] / 2]])
-        out[i] = cv2.warpAffine(photo, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+        out[i] = cv2.warpAffine(
+            photo, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
+        )
     return out
 
 
@@ -121,10 +130,12 @@ def _undegraded(run: Run, rate: int, frames: int, rng: np.random.Generator) -> n
     start = int(rng.integers(0, len(run.frames) - length + 1))
     piece = run.frames[start : start + length].astype(np.float32)
     at = np.arange(frames) * speed
-    low, share = at.astype(int), (at % 1)[:, None, None, None]
+    low, share = at.astype(int), (at % 1).astype(np.float32)[:, None, None, None]
     high = np.minimum(low + 1, length - 1)
     # Slow motion shows new pictures, never the same one twice.
-    out = piece[low] * (1 - share) + piece[high] * share if speed < 1 else piece[np.minimum(np.rint(at).astype(int), length - 1)]
+    out = (
+        piece[low] * (1 - share) + piece[high] * share if speed < 1 else piece[np.minimum(np.rint(at).astype(int), length - 1)]
+    )
     if rng.random() < 0.5:
         out = out[:, :, ::-1]
     return out[::-1] if rng.random() < 0.5 else out
@@ -141,12 +152,16 @@ def _moves(frames: np.ndarray, first: int, end: int) -> bool:
     return bool(np.abs(frames[min(end, len(frames)) - 1] - frames[first]).mean() > MOVING)
 
 
-def motion_sample(runs: list[Run], seconds: int, rng: np.random.Generator, kind: str | None = None) -> Sample:
-    """A few seconds with at most one kind of event: `none`, `cut`, `stutter`, `freeze` or `drops`."""
-    kind = kind or str(rng.choice(["none", "cut", "stutter", "freeze", "drops"], p=[0.2, 0.15, 0.35, 0.2, 0.1]))
+def motion_sample(
+    runs: list[Run], seconds: int, rng: np.random.Generator, kind: str | None = None, rate: int | None = None
+) -> Sample:
+    """A few seconds with at most one kind of event: `none`, `cut`, `stutter`, `freeze` or `drops`. With a `rate`, runs
+    are taken as if they had it."""
+    kind = kind or str(rng.choice(["none", "cut", "stutter", "freeze", "drops"], p=[0.15, 0.15, 0.42, 0.16, 0.12]))
+    wanted = rate
     while True:
         run = _drawn_run(runs, rng)
-        rate = run.rate if run.frames is not None else int(rng.choice([24, 25, 30]))
+        rate = wanted or (run.rate if run.frames is not None else int(rng.choice(RATES)))
         total = seconds * rate
         frames = _undegraded(run, rate, total, rng)
         if frames is not None:
@@ -226,13 +241,14 @@ class MotionHeads(nn.Module):
 @torch.inference_mode()
 def measure_motion(pathway, heads: MotionHeads, samples: list[Sample]) -> dict:
     """AUC of affected against clean seconds, the share found at one false alarm a minute, and that of each kind."""
+    training = pathway.training
     pathway.eval()
     found, alarms = [], []
     for sample in samples:
         logits = heads.seconds(motion_features(pathway, torch.from_numpy(sample.frames[None]))[0], sample.rate).numpy()
         found.append(logits[sample.seconds > 0])
         alarms.append(logits[sample.seconds == 0])
-    pathway.train()
+    pathway.train(training)
     positive, negative = np.concatenate(found), np.concatenate(alarms)
     ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
     auc = (ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative))
@@ -252,27 +268,35 @@ def train_motion(pathway, train: list[Run], held_out: list[Run], config: dict, s
     batch, seconds = settings["batch"], settings["seconds"]
     steps, start = settings["samples"] // batch, time.time()
     check = np.random.default_rng(99)
-    samples = {kind: [motion_sample(held_out, 4, check, kind) for _ in range(40)] for kind in ("none", "cut", "stutter", "freeze", "drops")}
+    samples = {
+        kind: [motion_sample(held_out, 4, check, kind) for _ in range(40)]
+        for kind in ("none", "cut", "stutter", "freeze", "drops")
+    }
     # Rare labels count more.
     weights = torch.tensor([0.3, 1.0, 3.0, 3.0])
+    for module in pathway.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = 0.03
     pathway.train()
     for step in range(steps):
         for group in optimizer.param_groups:
             rate = min(1, (step + 1) / 15) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
             group["lr"] = settings["learning_rate"] * rate
-        drawn = [motion_sample(train, seconds, rng) for _ in range(batch)]
-        # Samples of one rate go through the network together.
-        loss = torch.zeros(())
-        for fps in {sample.rate for sample in drawn}:
-            same = [sample for sample in drawn if sample.rate == fps]
-            tokens = motion_features(pathway, torch.from_numpy(np.stack([sample.frames for sample in same])))
-            frame = heads.frame(tokens)
-            label, inside, affected = (torch.from_numpy(np.stack([getattr(s, name) for s in same])) for name in ("label", "inside", "seconds"))
-            second = torch.stack([heads.seconds(one, fps) for one in tokens])
-            part = F.cross_entropy(frame[..., :-1].flatten(0, 1), label.flatten(), weights)
-            part = part + 0.3 * F.binary_cross_entropy_with_logits(frame[..., -1], inside)
-            part = part + 1.5 * F.binary_cross_entropy_with_logits(second, affected)
-            loss = loss + part * len(same) / batch
+        if step == steps * 6 // 10:
+            # Seen and unseen clips pass the same network from here on.
+            pathway.eval()
+        fps = int(rng.choice(RATES))
+        drawn = [motion_sample(train, seconds, rng, rate=fps) for _ in range(batch)]
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = motion_features(pathway, torch.from_numpy(np.stack([sample.frames for sample in drawn])))
+        tokens = tokens.float()
+        frame, second = heads.frame(tokens), torch.stack([heads.seconds(one, fps) for one in tokens])
+        label, inside, affected = (
+            torch.from_numpy(np.stack([getattr(one, name) for one in drawn])) for name in ("label", "inside", "seconds")
+        )
+        loss = F.cross_entropy(frame[..., :-1].flatten(0, 1), label.flatten(), weights)
+        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(frame[..., -1], inside)
+        loss = loss + 1.5 * F.binary_cross_entropy_with_logits(second, affected)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 2.0)
@@ -281,8 +305,10 @@ def train_motion(pathway, train: list[Run], held_out: list[Run], config: dict, s
             note = {"samples": (step + 1) * batch, "seconds": round(time.time() - start), "loss": round(loss.item(), 3)}
             if held_out:
                 note |= measure_motion(pathway, heads, [sample for kind in samples.values() for sample in kind])
-                clean = samples["none"] + samples["cut"]
-                note |= {kind: measure_motion(pathway, heads, samples[kind] + clean)["found_at_1_alarm_a_minute"] for kind in ("stutter", "freeze", "drops")}
+                for kind in ("stutter", "freeze", "drops"):
+                    of = measure_motion(pathway, heads, samples[kind] + samples["none"])
+                    cut = measure_motion(pathway, heads, samples[kind] + samples["cut"])
+                    note[kind] = [of["auc"], of["found_at_1_alarm_a_minute"], cut["auc"], cut["found_at_1_alarm_a_minute"]]
             print("motion", json.dumps(note), flush=True)
             torch.save(pathway.state_dict(), out)
     return heads

@@ -17,7 +17,17 @@ import torch
 from PIL import Image
 
 from .dataset import PRISTINE
-from .recipes import BLUR_VMAF, STILL_CODECS, TYPES, blur_sigma, codec_arguments, exposure, jpeg_quality, noise_amount, strength_target
+from .recipes import (
+    BLUR_VMAF,
+    STILL_CODECS,
+    TYPES,
+    blur_sigma,
+    codec_arguments,
+    exposure,
+    jpeg_quality,
+    noise_amount,
+    strength_target,
+)
 from .sources import Source
 from .views import AREA, GRID, SIZE, centred_views, sampled_fragments
 
@@ -67,7 +77,19 @@ def all_coded(pictures: list[Planes], kind: str, quality: float, rng: np.random.
     preset = str(rng.choice(["ultrafast", "veryfast", "medium"] if kind == "x264" else ["ultrafast", "superfast"]))
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostats", "-threads", "1"]
     raw, stream = ["-f", "rawvideo", "-pix_fmt", "yuv420p"], ["-f", {"x264": "h264", "x265": "hevc"}[kind]]
-    encode = [*ffmpeg, *raw, "-s", f"{width}x{height}", "-i", "-", *codec_arguments(kind, quality, preset, 1), "-threads", "1", *stream, "-"]
+    encode = [
+        *ffmpeg,
+        *raw,
+        "-s",
+        f"{width}x{height}",
+        "-i",
+        "-",
+        *codec_arguments(kind, quality, preset, 1),
+        "-threads",
+        "1",
+        *stream,
+        "-",
+    ]
     pixels = b"".join(plane.tobytes() for planes in pictures for plane in planes)
     packets = subprocess.run(encode, input=pixels, capture_output=True, check=True).stdout
     decode = [*ffmpeg, *stream, "-i", "-", "-fps_mode", "passthrough", *raw, "-"]
@@ -129,12 +151,29 @@ def drawn_picture(rng: np.random.Generator) -> np.ndarray:
         elif shape == 1:
             cv2.ellipse(picture, (x, y), (w // 2, h // 2), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
         elif shape == 2:
-            cv2.fillPoly(picture, [rng.integers(0, 540, (int(rng.integers(3, 7)), 2)).astype(np.int32) + [x // 2, 0]], colour, cv2.LINE_AA)
+            cv2.fillPoly(
+                picture,
+                [rng.integers(0, 540, (int(rng.integers(3, 7)), 2)).astype(np.int32) + [x // 2, 0]],
+                colour,
+                cv2.LINE_AA,
+            )
         else:
             size, font = float(rng.uniform(0.4, 2)), fonts[int(rng.integers(4))]
             for line in range(int(rng.integers(1, 12))):
-                text = "".join(rng.choice(list("abcdefghijklmno pqrstu vwxyz ABCDE 0123456789 .,")) for _ in range(int(rng.integers(4, 50))))
-                cv2.putText(picture, text, (x // 2, y // 2 + int(line * 34 * size)), font, size, colour, int(rng.integers(1, 3)), cv2.LINE_AA)
+                text = "".join(
+                    rng.choice(list("abcdefghijklmno pqrstu vwxyz ABCDE 0123456789 .,"))
+                    for _ in range(int(rng.integers(4, 50)))
+                )
+                cv2.putText(
+                    picture,
+                    text,
+                    (x // 2, y // 2 + int(line * 34 * size)),
+                    font,
+                    size,
+                    colour,
+                    int(rng.integers(1, 3)),
+                    cv2.LINE_AA,
+                )
     return picture
 
 
@@ -194,7 +233,9 @@ def make_group(pictures: list[np.ndarray], rng: np.random.Generator, versions: i
     base = planes_of(varied_picture(pictures, rng, plain))
     if rng.random() < 0.4:
         # What reached the maker of the flaw had been coded well before.
-        base = coded(base, *(("jpeg", float(rng.uniform(88, 98))) if rng.random() < 0.5 else ("x264", float(rng.uniform(10, 20)))), rng)
+        base = coded(
+            base, *(("jpeg", float(rng.uniform(88, 98))) if rng.random() < 0.5 else ("x264", float(rng.uniform(10, 20)))), rng
+        )
     group, made = [], []
     for version in range(versions):
         draw = 1.0 if version == 0 else rng.random()
@@ -252,8 +293,17 @@ def source_pictures(source: Source, photo: Path | None) -> list[np.ndarray]:
     return out
 
 
-def write_stills(folder: Path, pictures: list[list[np.ndarray]], groups: int, versions: int, seed: int, statistics, *,
-                 held_out: bool, per_shard: int = 40) -> None:
+def write_stills(
+    folder: Path,
+    pictures: list[list[np.ndarray]],
+    groups: int,
+    versions: int,
+    seed: int,
+    statistics,
+    *,
+    held_out: bool,
+    per_shard: int = 40,
+) -> None:
     """Writes the shards of `groups` groups that are not there yet; every source takes its turn. Held-out groups have
     the centred fragments of inference and every other one is the whole source picture."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from .dataset import Part, load_part, load_photos, load_stills, rescale, write_statistics
+from .dataset import Part, load_part, load_photos, load_stills, write_statistics
 from .motion import load_runs, train_motion
 from .photos import write_photos
 from .render import render
@@ -36,33 +37,25 @@ def prepare(sources: list[Source], folder: Path, opinions: Path | None, work: Pa
         write_photos(opinions, work / "opinions.npz", data["photo_variants"], seed, statistics)
 
 
-def train_key_frames(tower, clips: Part, held_out: Part, work: Path, config: dict) -> dict:
-    """Trains the tower in two passes and leaves `vision.pt`: on synthetic degradations alone, then, with their targets
-    on the scale of people, together with the scored photos. Returns the scale, which is in `scale.json` too; the
-    parts' targets are left as they were."""
-    settings, seed = config["vision"], config["seed"]
-    first, last, note, opinions = work / "vision-first.pt", work / "vision.pt", work / "scale.json", work / "opinions.npz"
-    stills = load_stills(work / "stills")
-    checks = {"stills": load_stills(work / "stills_held"), "random": held_out}
-    if not first.exists() or (opinions.exists() and not note.exists()):
-        heads = train_vision(tower, [stills, clips], settings["first_shares"], checks, settings["first_samples"], config, seed, first)
-        scale = {"slope": 1.0, "offset": 0.0}
-        if opinions.exists():
-            photos = load_photos(opinions, held_out=False)
-            scale = fit_scale(read_frames(tower, heads, photos).score, photos.target.numpy())
-        note.write_text(json.dumps(scale))
-    scale = json.loads(note.read_text())
+def train_key_frames(tower, clips: Part, held_out: Part, work: Path, config: dict) -> None:
+    """Trains the tower on stills, clips and, where there are any, the photos that people scored; leaves `vision.pt`, and
+    in `scale.json` the line from synthetic targets to what people would say of the training frames."""
+    settings, last, opinions = config["vision"], work / "vision.pt", work / "opinions.npz"
     if not last.exists():
-        parts, shares = [stills, clips], settings["shares"]
-        untouched = clips.target
-        for part in parts:
-            rescale(part, scale, clips=False)
+        parts = [load_stills(work / "stills"), clips]
+        checks = {"stills": load_stills(work / "stills_held"), "random": held_out}
         if opinions.exists():
-            parts, checks = [*parts, load_photos(opinions, held_out=False)], checks | {"photos": load_photos(opinions, held_out=True)}
-        train_vision(tower, parts, shares[: len(parts)], checks, settings["samples"], config, seed, last, first)
-        clips.target = untouched
+            parts.append(load_photos(opinions, held_out=False))
+            checks["photos"] = load_photos(opinions, held_out=True)
+        heads = train_vision(
+            tower, parts, settings["shares"][: len(parts)], checks, settings["samples"], config, config["seed"], last
+        )
+        if opinions.exists():
+            readings = [read_frames(tower, heads, part) for part in parts[:2]]
+            scale = fit_scale(*(np.concatenate(both) for both in (
+                [part.target.numpy() for part in parts[:2]], [reading.opinion for reading in readings])))  # fmt: skip
+            (work / "scale.json").write_text(json.dumps(scale))
     tower.load_state_dict(torch.load(last)["tower"])
-    return scale
 
 
 def train_motion_pathway(pathway, sources: list[Source], folder: Path, work: Path, config: dict) -> None:

@@ -26,27 +26,37 @@ CELLS = GRID * GRID
 PLACES = GRID // 2 + 1
 # Versions of one content in a batch, so that ranks compare what was done and not what is shown.
 VERSIONS = 8
+# Most of what is watched is clean, and most of what is trained on is not.
+KIND_WEIGHTS = torch.tensor([2.5, 1, 1, 1, 1, 1])
+# Weight of the scored photos' quality.
+PEOPLE = 0.5
+# Of the running average of the weights, which is what is measured and kept: as good in the middle of training as at the
+# end of a shorter one.
+DECAY = 0.997
 # One false alarm a minute, with a key frame a second.
 FALSE_ALARMS = 1 / 60
 
 
 class VisionHeads(nn.Module):
     """Readouts for training only: per cell (type logits, severity) before and after the encoder, and per frame
-    (levels, type logits, severity)."""
+    (levels, type logits, severity, levels as people see them). What synthetic degradations teach about quality says
+    next to nothing about photos that people scored, and the other way round: two readouts, one tower."""
 
     def __init__(self, width: int):
         super().__init__()
         self.early = nn.Linear(width, len(TYPES) + 1)
         self.late = nn.Linear(width, len(TYPES) + 1)
         self.frame = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 5 + len(TYPES) + 1))
+        self.people = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 5))
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, early: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Tokens [b,144,d] before and after the encoder to [b,144,7], [b,144,7], [b,12]."""
+        """Tokens [b,144,d] before and after the encoder to [b,144,7], [b,144,7], [b,17]."""
         late = self.late(tokens)
         weight = 1 - late[..., : len(TYPES)].softmax(-1)[..., :1] + 1e-3
         pooled = [tokens.mean(1), tokens.std(1), (tokens * weight).sum(1) / weight.sum(1)]
-        return self.early(early), late, self.frame(self.dropout(torch.cat(pooled, 1)))
+        seen = self.dropout(torch.cat(pooled, 1))
+        return self.early(early), late, torch.cat([self.frame(seen), self.people(seen)], 1)
 
 
 @dataclass
@@ -85,11 +95,16 @@ def vision_loss(outputs, batch: Batch) -> torch.Tensor:
     labels, touched = dense_labels(batch.kind, batch.cells, batch.seen)
     frame_kind = torch.where(batch.seen, batch.kind, torch.full_like(batch.kind, -100))
     known = ~batch.human
-    loss = quality_loss(frame[:, :5], batch.target)
-    scores, targets = level_score(frame[:, :5]).view(-1, VERSIONS), batch.target.view(-1, VERSIONS)
-    loss = loss + torch.stack([rank_loss(score, target) for score, target in zip(scores, targets)]).mean()
-    loss = loss + F.cross_entropy(frame[:, 5 : 5 + types], frame_kind, ignore_index=-100)
-    loss = loss + 0.5 * F.smooth_l1_loss(frame[known, -1], batch.severity[known])
+    loss = torch.zeros(())
+    for levels, asked in ((frame[:, :5], known), (frame[:, -5:], batch.human)):
+        if not asked.any():
+            continue
+        levels, target = levels[asked], batch.target[asked]
+        groups = zip(level_score(levels).view(-1, VERSIONS), target.view(-1, VERSIONS))
+        ranks = torch.stack([rank_loss(score, wanted) for score, wanted in groups]).mean()
+        loss = loss + (quality_loss(levels, target) + ranks) * (1 if asked is known else PEOPLE)
+    loss = loss + F.cross_entropy(frame[:, 5 : 5 + types], frame_kind, KIND_WEIGHTS, ignore_index=-100)
+    loss = loss + 0.5 * F.smooth_l1_loss(frame[known, 5 + types], batch.severity[known])
     loss = loss + 1.5 * F.cross_entropy(late[..., :types].flatten(0, 1), labels.flatten(), ignore_index=-100)
     loss = loss + 0.5 * F.cross_entropy(early[..., :types].flatten(0, 1), labels.flatten(), ignore_index=-100)
     mask = touched.float()
@@ -159,10 +174,11 @@ class Batches:
 
 @dataclass
 class Readings:
-    """What the training heads read from a part: `score` [F], `none` [F] (probability), `kind` [F] (best degradation),
+    """What the training heads read from a part: `score` [F], `opinion` [F] (what people would say), `none` [F] (probability), `kind` [F] (best degradation),
     `severity` [F], `place` [F,2] (column, row) and `kind_there` [F], the degradation that the cells of that place show."""
 
     score: np.ndarray
+    opinion: np.ndarray
     none: np.ndarray
     kind: np.ndarray
     severity: np.ndarray
@@ -183,10 +199,10 @@ def read_frames(tower, heads: VisionHeads, part: Part) -> Readings:
         place = place_logits(late).argmax(-1)
         shown = F.avg_pool2d(late[..., 1:-1].transpose(1, 2).unflatten(2, (GRID, GRID)), GRID // 2, 1).flatten(2)
         there = shown.gather(2, place[:, None, None].expand(-1, shown.shape[1], 1))[..., 0].argmax(1) + 1
-        kinds = frame[:, 5:-1].softmax(-1)
-        out.append([level_score(frame[:, :5]), kinds[:, 0], kinds[:, 1:].argmax(-1) + 1, frame[:, -1],
+        kinds = frame[:, 5 : 5 + len(TYPES)].softmax(-1)
+        out.append([level_score(frame[:, :5]), level_score(frame[:, -5:]), kinds[:, 0], kinds[:, 1:].argmax(-1) + 1,
+                    frame[:, 5 + len(TYPES)],
                     torch.stack([place % PLACES, place // PLACES], 1), there])  # fmt: skip
-    heads.train()
     return Readings(*(torch.cat(column).numpy() for column in zip(*out)))
 
 
@@ -200,7 +216,8 @@ def rectangle_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def measure(readings: Readings, part: Part) -> dict:
     """Figures of one part: types and places where they can be seen, false alarms on pristine frames, and quality."""
     target, kind, severity = part.target.numpy(), part.kind.numpy(), part.severity.numpy()
-    note = {"srcc": spearmanr(readings.score, target)[0], "plcc": pearsonr(readings.score, target)[0]}
+    score = readings.opinion if part.human else readings.score
+    note = {"srcc": spearmanr(score, target)[0], "plcc": pearsonr(score, target)[0]}
     if not part.human:
         visible, local = part.seen.numpy() & (kind > 0), part.cells[:, 2].numpy() < GRID
         guess = np.where(readings.none > 0.5, 0, readings.kind)
@@ -216,15 +233,17 @@ def measure(readings: Readings, part: Part) -> dict:
                  "iou": rectangle_iou(readings.place, part.cells[:, :2].numpy())[inside].mean()}  # fmt: skip
         for i, name in enumerate(TYPES[1:], 1):
             of = inside & (kind == i)
-            note[name] = [round(float(x), 3) for x in (right[of].mean(), rectangle_iou(readings.place, part.cells[:, :2].numpy())[of].mean())]
+            note[name] = [
+                round(float(x), 3)
+                for x in (right[of].mean(), rectangle_iou(readings.place, part.cells[:, :2].numpy())[of].mean())
+            ]
     return {key: value if isinstance(value, list) else round(float(value), 3) for key, value in note.items()}
 
 
-def fit_scale(scores: np.ndarray, opinions: np.ndarray) -> dict:
-    """The line from scores to people's opinions of the same photos. Its slope is the ratio of the spreads: least squares
-    would flatten it by the correlation, as both are noisy."""
-    slope = float(opinions.std() / scores.std())
-    return {"slope": slope, "offset": float(opinions.mean() - slope * scores.mean())}
+def fit_scale(targets: np.ndarray, opinions: np.ndarray) -> dict:
+    """The least-squares line from synthetic targets to what the readout of people's opinions says of the same frames."""
+    slope, offset = np.polyfit(targets, opinions, 1)
+    return {"slope": float(slope), "offset": float(offset)}
 
 
 def train_vision(tower, parts: list[Part], shares: list[int], held_out: dict[str, Part], samples: int, config: dict, seed: int,
@@ -237,11 +256,13 @@ def train_vision(tower, parts: list[Part], shares: list[int], held_out: dict[str
     if start is not None:
         state = torch.load(start)
         tower.load_state_dict(state["tower"])
-        heads.load_state_dict(state["heads"])
+        heads.load_state_dict(state["heads"], strict=False)
     else:
         with torch.no_grad():
             # A ninth of the frames gives the norm its statistics for good: those of a batch of six contents are their own.
-            some = torch.cat([torch.cat([part.squash[::9], part.fragments[::9, 0]], -1).float().flatten(0, 1) for part in parts])
+            some = torch.cat(
+                [torch.cat([part.squash[::9], part.fragments[::9, 0]], -1).float().flatten(0, 1) for part in parts]
+            )
             tower.embeddings.norm.running_mean.copy_(some.mean(0))
             tower.embeddings.norm.running_var.copy_(some.var(0))
     parameters = [p for p in [*tower.parameters(), *heads.parameters()] if p.requires_grad]
@@ -249,6 +270,7 @@ def train_vision(tower, parts: list[Part], shares: list[int], held_out: dict[str
     optimizer = torch.optim.AdamW(parameters, rate, (0.9, 0.98), weight_decay=settings["weight_decay"])
     batches = Batches(parts, shares, np.random.default_rng(seed))
     steps, begin = samples // (VERSIONS * sum(shares)), time.time()
+    average = [p.detach().clone() for p in parameters]
     # Only the norm behaves otherwise while training.
     tower.eval()
     for step in range(steps):
@@ -262,10 +284,21 @@ def train_vision(tower, parts: list[Part], shares: list[int], held_out: dict[str
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 2.0)
         optimizer.step()
+        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(DECAY, step / (step + 10)))
         if (step + 1) % max(1, steps // 4) == 0 or step + 1 == steps:
-            note = {"samples": (step + 1) * len(batch.target), "seconds": round(time.time() - begin), "loss": round(loss.item(), 3)}
+            note = {
+                "samples": (step + 1) * len(batch.target),
+                "seconds": round(time.time() - begin),
+                "loss": round(loss.item(), 3),
+            }
             print("vision", json.dumps(note), flush=True)
-            for name, part in held_out.items():
-                print(f"vision {name}", json.dumps(measure(read_frames(tower, heads, part), part)), flush=True)
-            torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, out)
+            current = [p.detach().clone() for p in parameters]
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, average)
+                for name, part in held_out.items():
+                    print(f"vision {name}", json.dumps(measure(read_frames(tower, heads, part), part)), flush=True)
+                torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, out)
+                if step + 1 < steps:
+                    torch._foreach_copy_(parameters, current)
+            heads.train()
     return heads
