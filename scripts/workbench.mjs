@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { root, run } from './setup.mjs';
+import { main, root, run } from './setup.mjs';
 
 const recipe = join(root, 'test', 'workbench', 'host');
 const files = ['package.json', 'package-lock.json'];
@@ -63,4 +63,6 @@ export function installWorkbench() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))
-  process.stdout.write(`${JSON.stringify(installWorkbench())}\n`);
+  await main(() => {
+    process.stdout.write(`${JSON.stringify(installWorkbench())}\n`);
+  });
