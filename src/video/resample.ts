@@ -114,12 +114,36 @@ export class Resampler {
     if (!this.#horizontal) return source;
     const { first, count, values, taps } = this.#horizontal;
     const { inputWidth, width } = this;
-    // Math.imul and | 0 keep the sum an integer for the compiler: the plain loop takes 1.6 times as long.
+    // Math.imul and | 0 keep the sums integers for the compiler, and four lines share each weight: written plainly,
+    // the loop takes three times as long.
+    const whole = lines - (lines % 4);
     for (let x = 0; x < width; x++) {
       const start = first[x]!;
       const length = count[x]!;
       const weights = x * taps;
-      for (let y = 0; y < lines; y++) {
+      for (let y = 0; y < whole; y += 4) {
+        let at0 = start + y * inputWidth;
+        let at1 = at0 + inputWidth;
+        let at2 = at1 + inputWidth;
+        let at3 = at2 + inputWidth;
+        let sum0 = half;
+        let sum1 = half;
+        let sum2 = half;
+        let sum3 = half;
+        for (let k = weights, end = weights + length; k < end; k++) {
+          const weight = values[k]!;
+          sum0 = (sum0 + Math.imul(source[at0++]!, weight)) | 0;
+          sum1 = (sum1 + Math.imul(source[at1++]!, weight)) | 0;
+          sum2 = (sum2 + Math.imul(source[at2++]!, weight)) | 0;
+          sum3 = (sum3 + Math.imul(source[at3++]!, weight)) | 0;
+        }
+        const to = y * width + x;
+        out[to] = clip8(sum0);
+        out[to + width] = clip8(sum1);
+        out[to + 2 * width] = clip8(sum2);
+        out[to + 3 * width] = clip8(sum3);
+      }
+      for (let y = whole; y < lines; y++) {
         const line = start + y * inputWidth;
         let sum = half;
         for (let k = 0; k < length; k++) {
@@ -138,9 +162,26 @@ export class Resampler {
     const sums = this.#sums;
     for (let y = 0; y < this.height; y++) {
       sums.fill(half);
-      for (let k = 0, length = count[y]!; k < length; k++) {
-        const line = (first[y]! + k) * width;
-        const weight = values[y * taps + k]!;
+      const length = count[y]!;
+      const weights = y * taps;
+      let line = first[y]! * width;
+      let k = 0;
+      for (; k + 4 <= length; k += 4, line += 4 * width) {
+        const weight0 = values[weights + k]!;
+        const weight1 = values[weights + k + 1]!;
+        const weight2 = values[weights + k + 2]!;
+        const weight3 = values[weights + k + 3]!;
+        const line1 = line + width;
+        const line2 = line1 + width;
+        const line3 = line2 + width;
+        for (let x = 0; x < width; x++) {
+          const left = (Math.imul(source[line + x]!, weight0) + Math.imul(source[line1 + x]!, weight1)) | 0;
+          const right = (Math.imul(source[line2 + x]!, weight2) + Math.imul(source[line3 + x]!, weight3)) | 0;
+          sums[x] = (sums[x]! + left + right) | 0;
+        }
+      }
+      for (; k < length; k++, line += width) {
+        const weight = values[weights + k]!;
         for (let x = 0; x < width; x++) sums[x] = (sums[x]! + Math.imul(source[line + x]!, weight)) | 0;
       }
       for (let x = 0; x < width; x++) out[y * width + x] = clip8(sums[x]!);
