@@ -75,6 +75,18 @@ async function read(
   signal: AbortSignal | undefined,
 ): Promise<{ levels: readonly number[]; score: number }> {
   const { levelLogits } = await context.append(embedPieces(model, pieces), pieceTokens(pieces), { signal });
+  return readLevels(model, levelLogits);
+}
+
+/**
+ * The rating that the five level logits say: their softmax, and its inner product with the level weights.
+ *
+ * @throws OmniError `runtime_failed` where they are not numbers.
+ */
+export function readLevels(
+  model: OmniModel,
+  levelLogits: Float32Array,
+): { levels: readonly number[]; score: number } {
   const weights = model.config.omnivqa.levelWeights;
   const logits = Array.from(levelLogits.subarray(0, weights.length));
   const peak = Math.max(...logits);

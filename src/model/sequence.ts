@@ -74,6 +74,13 @@ export function ratingSequence(
   return { prefix: pieces.slice(0, cut), rest: pieces.slice(cut), problems };
 }
 
+const noChat = ({ config }: SequenceModel) =>
+  new OmniError(
+    'bad_usage',
+    `A model of the family ${config.omnivqa.family} rates; it was not trained to chat.`,
+    'Choose a model that can chat (omnivqa model list shows them).',
+  );
+
 export interface ChatPromptOptions {
   /**
    * Use the prompt for questions about moments of the clip: it says how long the clip is and that seconds are
@@ -95,14 +102,8 @@ export function chatOpening(
   question: string,
   { timed = false }: ChatPromptOptions = {},
 ): { prefix: readonly Piece[]; question: readonly Piece[]; problems: readonly Problem[] } {
-  const { chat, systemPrompt, family } = model.config.omnivqa;
-  if (!chat) {
-    throw new OmniError(
-      'bad_usage',
-      `A model of the family ${family} rates; it was not trained to chat.`,
-      'Choose a model that can chat (omnivqa model list shows them).',
-    );
-  }
+  const { chat, systemPrompt } = model.config.omnivqa;
+  if (!chat) throw noChat(model);
   const user = timed ? withTimes(chat.user) : chat.user;
   const write = (shown: ClipTokens, text: string) => chatMl(systemPrompt, fill(user, shown, text), '');
   // Without the question, so that the clip is the same one whatever is asked.
@@ -118,6 +119,57 @@ export function chatOpening(
   }
   const pieces = place(model, parts, shown);
   return { prefix: pieces.slice(0, cut), question: pieces.slice(cut), problems };
+}
+
+/**
+ * One question about a clip with the beginning of its answer, in the chat prompt.
+ *
+ * @returns `head`: everything up to the end of the clip, the same for every question about it; `tail`: the question, up
+ *   to where the answer goes on.
+ * @throws OmniError `bad_usage` where the family has no chat prompt, `context_too_long`, `tokenizer_invalid`.
+ */
+export function questionSequence(
+  model: SequenceModel,
+  clip: ClipTokens,
+  question: string,
+  answer: string,
+  { timed = false }: ChatPromptOptions = {},
+): { head: readonly Piece[]; tail: readonly Piece[] } {
+  const { chat, systemPrompt } = model.config.omnivqa;
+  if (!chat) throw noChat(model);
+  const user = timed ? withTimes(chat.user) : chat.user;
+  const write = (shown: ClipTokens, text: string, begun: string) =>
+    chatMl(systemPrompt, fill(user, shown, text), begun);
+  const { shown } = cutToFit(model, write(clip, '', ''), clip, conversationShare);
+  const { head, tail } = splitAfterClip(place(model, write(shown, question, answer), shown));
+  return { head, tail };
+}
+
+/** Divides a sequence where its clip ends: what comes after is text alone. */
+export function splitAfterClip(pieces: readonly Piece[]): {
+  head: readonly Piece[];
+  tail: readonly Piece[];
+} {
+  const cut = pieces.findLastIndex((piece) => 'embeddings' in piece) + 1;
+  return { head: pieces.slice(0, cut), tail: pieces.slice(cut) };
+}
+
+/** Whether two runs of pieces about the same clip are the same input. */
+export function samePieces(a: readonly Piece[], b: readonly Piece[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((piece, i) => {
+      const other = b[i]!;
+      if ('ids' in piece) {
+        return (
+          'ids' in other &&
+          piece.ids.length === other.ids.length &&
+          piece.ids.every((id, at) => id === other.ids[at])
+        );
+      }
+      return 'embeddings' in other && piece.tokens === other.tokens;
+    })
+  );
 }
 
 /** The fine-grained variant of the released chat prompt (Jia et al., arXiv 2505.22543); others stay as they are. */

@@ -10,7 +10,7 @@ const mayImport: Record<string, readonly string[]> = {
   assessment: [],
   protocol: [],
   video: ['protocol', 'assessment'],
-  model: ['protocol'],
+  model: ['protocol', 'assessment'],
   engine: ['protocol', 'assessment', 'video', 'model'],
   comparison: ['protocol', 'assessment'],
   dataset: ['protocol', 'assessment', 'video'],

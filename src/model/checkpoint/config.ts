@@ -1,5 +1,6 @@
 import { OmniError } from '../../protocol/errors.ts';
 import { families } from './families.ts';
+import { type Localization, parseLocalization } from './localization.ts';
 
 /** One picture made of a key frame; see `src/video` for how. */
 export type View =
@@ -67,6 +68,8 @@ export interface Prompts {
   readonly windowSeconds: number;
   readonly stepSeconds: number;
   readonly branches: readonly string[];
+  /** How it is asked what is wrong where; null where it was not trained to answer that. */
+  readonly localization: Localization | null;
 }
 
 /** `config.json`, normalised: every shape the compiler and the runtime use comes from here. */
@@ -473,6 +476,14 @@ function parseFamily(
           (value): value is Prompts['chat'] => value === null || (isObject(value) && isText(value.user)),
           family.chat,
         );
+  const localization =
+    own.localization === undefined
+      ? chat && family.localization
+      : own.localization === null
+        ? null
+        : parseLocalization(own.localization, findings);
+  if (localization && !chat)
+    findings.push('omnivqa.localization needs omnivqa.chat, whose prompt it asks in');
   return {
     family: named ?? recognised,
     tokenLayout: fields.choice(
@@ -488,6 +499,7 @@ function parseFamily(
     windowSeconds: fields.count('window_seconds', family.windowSeconds),
     stepSeconds: fields.count('step_seconds', family.stepSeconds),
     branches: fields.read('branches', 'a list of names', texts, family.branches),
+    localization,
   };
 }
 

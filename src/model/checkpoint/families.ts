@@ -1,4 +1,5 @@
 import type { Prompts } from './config.ts';
+import type { Localization } from './localization.ts';
 
 /** What the released code of one checkpoint family says about its prompts; data, no behaviour. */
 export interface Family extends Prompts {
@@ -36,6 +37,76 @@ const shared = {
   windowSeconds: 10,
   stepSeconds: 10,
   branches: ['technical'],
+  localization: null,
+};
+
+/** The released multiple-choice form: the options a line each, then this; the answer begins with the option's letter. */
+const choose = (question: string, options: readonly string[]) =>
+  `${question}\n${options.map((option, i) => `${'ABCDEFGHI'[i]}. ${option}`).join('\n')}\n` +
+  "Please answer the question in the following format: the uppercase letter of the correct answer option itself +'.'. " +
+  'Please do not add any other answers beyond this.';
+
+/**
+ * The fixed-form questions of the fine-grained set as choices whose letters are read from the logits. Its places are a
+ * quarter of the frame: the centre or a corner. Uncalibrated: no checkpoint was at hand to fit temperatures on.
+ */
+const choices: Localization = {
+  scope: 'window',
+  grid: 4,
+  size: 2,
+  spatial: {
+    question: choose('Which local distortion does the video have at {second} second?', [
+      'blur',
+      'noise',
+      'overexposure',
+      'underexposure',
+      'compression',
+      'no distortion',
+    ]),
+    answer: '',
+    types: { blur: 'A', noise: 'B', overexposure: 'C', underexposure: 'D', compression: 'E' },
+    none: 'F',
+  },
+  severity: {
+    question: choose('How severe is the {type} at {second} second?', [
+      'noticeable',
+      'relatively severe',
+      'severe',
+    ]),
+    prefix: '',
+    levels: ['A', 'B', 'C'],
+  },
+  place: {
+    question: choose('Where in the frame is the {type} at {second} second?', [
+      'Center',
+      'upper left',
+      'upper right',
+      'lower left',
+      'lower right',
+      'the whole frame',
+    ]),
+    prefix: '',
+    whole: 'F',
+    regions: [
+      { word: 'A', x: 0.25, y: 0.25, width: 0.5, height: 0.5 },
+      { word: 'B', x: 0, y: 0, width: 0.5, height: 0.5 },
+      { word: 'C', x: 0.5, y: 0, width: 0.5, height: 0.5 },
+      { word: 'D', x: 0, y: 0.5, width: 0.5, height: 0.5 },
+      { word: 'E', x: 0.5, y: 0.5, width: 0.5, height: 0.5 },
+    ],
+  },
+  temporal: {
+    question: choose('Does the video stutter at {second} second?', ['Yes', 'No']),
+    answer: '',
+    yes: 'A',
+    no: 'B',
+  },
+  calibration: {
+    spatial: { temperature: 1, threshold: 0.5 },
+    temporal: { temperature: 1, threshold: 0.5 },
+    place: { temperature: 1 },
+    severity: { temperature: 1 },
+  },
 };
 
 /**
@@ -63,6 +134,7 @@ export const families: Readonly<Record<string, Family>> = {
     tokenLayout: 'doubled',
     rating: keyFramesAndMotion,
     chat,
+    localization: choices,
   },
   assistant: {
     ...shared,
@@ -70,6 +142,7 @@ export const families: Readonly<Record<string, Family>> = {
     tokenLayout: 'separate',
     rating: keyFramesAndMotion,
     chat,
+    localization: choices,
   },
   'llava-assessor': {
     ...shared,

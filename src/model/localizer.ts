@@ -1,0 +1,486 @@
+import type { Distortion } from '../assessment/record.ts';
+import { severities } from '../assessment/vocabulary.ts';
+import { OmniError } from '../protocol/errors.ts';
+import { type Localization, type SpatialType, spatialTypes } from './checkpoint/localization.ts';
+import { type Rating, readLevels } from './rater.ts';
+import type { DecoderContext, OmniModel } from './runtime/model.ts';
+import {
+  type ClipTokens,
+  embedPieces,
+  type Piece,
+  pieceTokens,
+  questionSequence,
+  ratingSequence,
+  samePieces,
+  splitAfterClip,
+} from './sequence.ts';
+
+/** Fractions of the displayed frame. */
+export interface Region {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What the model says is wrong in one step or second; plain JSON. Probabilities are calibrated. */
+export interface StepProbes {
+  /** Nothing that has a place is wrong. */
+  readonly none: number;
+  /** With `none` they sum to 1. */
+  readonly types: Readonly<Record<SpatialType, number>>;
+  /** noticeable, relatively severe, severe; null where nothing was found that could have one. */
+  readonly severity: readonly [number, number, number] | null;
+  /** Where the likeliest type is: the likeliest places, the whole frame among them; null as above. */
+  readonly places: readonly { readonly region: Region; readonly probability: number }[] | null;
+  /** Whether the video stutters; null where the model was not trained to say. */
+  readonly stutter: number | null;
+}
+
+/** When probes count as a finding; from the model's calibration. */
+export interface Thresholds {
+  readonly spatial: number;
+  readonly temporal: number;
+}
+
+export interface SpanAnswer {
+  /** null for a branch that the model was not trained for. */
+  readonly rating: Rating | null;
+  /** One per second that was asked about; null where none was. */
+  readonly probes: readonly StepProbes[] | null;
+}
+
+export interface AskOptions {
+  readonly branch?: string;
+  /**
+   * How many seconds of each span are asked about, 0 for none. A model whose probes are about a step answers once for
+   * the whole span, whatever the number.
+   */
+  readonly seconds?: readonly number[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+const wholeFrame: Region = { x: 0, y: 0, width: 1, height: 1 };
+/** Places less likely than this are left out of {@link StepProbes.places}. */
+const leastPlace = 1e-3;
+
+export function thresholdsOf({ calibration }: Localization): Thresholds {
+  return {
+    spatial: calibration.spatial.threshold ?? 0.5,
+    temporal: calibration.temporal.threshold ?? 0.5,
+  };
+}
+
+/** How many probes a model answers for a span of so many seconds. */
+export function probesOf({ scope }: Localization, seconds: number): number {
+  return scope === 'step' ? Math.min(1, seconds) : seconds;
+}
+
+/**
+ * Rates spans of one clip and asks what is wrong in them, all on one prefix: the prompt's beginning is prefilled once
+ * for all spans, a span's video tokens once for all its questions, and every question is forgotten before the next.
+ *
+ * @param spans As for `rateSpans`; none may be empty.
+ * @throws OmniError `context_too_long`, `out_of_memory`, `runtime_failed`, `checkpoint_config` where an option is not
+ *   one token, `cancelled`.
+ */
+export async function askSpans(
+  model: OmniModel,
+  spans: readonly ClipTokens[],
+  { branch, seconds = [], signal }: AskOptions = {},
+): Promise<readonly SpanAnswer[]> {
+  const { branches, localization } = model.config.omnivqa;
+  const rated = branch === undefined || branches.includes(branch);
+  const words = localization && new Words(model, localization);
+  const plans = spans.map((span, i) => {
+    const { prefix, rest, problems } = ratingSequence(model, span, branch);
+    const wanted = words ? (seconds[i] ?? 0) : 0;
+    return { span, prefix, ...splitAfterClip(rest), problems, wanted };
+  });
+  const [first] = plans;
+  if (!first) return [];
+  const shared = pieceTokens(first.prefix);
+  const capacity = Math.max(
+    ...plans.map(({ head, tail }) => shared + pieceTokens(head) + pieceTokens(tail) + longestProbe),
+  );
+  const context = await model.newContext({ capacity });
+  try {
+    const answers: SpanAnswer[] = [];
+    if (plans.length > 1) await append(model, context, first.prefix, signal);
+    for (const { span, prefix, head, tail, problems, wanted } of plans) {
+      const opening = context.length === 0 ? [...prefix, ...head] : head;
+      let rating: Rating | null = null;
+      const probing = words !== null && wanted > 0;
+      let clipEnd = 0;
+      if (probing) {
+        await append(model, context, opening, signal);
+        clipEnd = context.length;
+        if (rated) rating = { ...(await rate(model, context, tail, signal)), problems };
+      } else if (rated) {
+        // Nothing else is asked about this span: one run instead of two.
+        rating = { ...(await rate(model, context, [...opening, ...tail], signal)), problems };
+      }
+      let probes: StepProbes[] | null = null;
+      if (probing) {
+        const prober = new Prober(model, context, words, span, signal);
+        await prober.begin([...prefix, ...head], clipEnd);
+        probes = [];
+        for (let second = 1; second <= probesOf(localization!, wanted); second++) {
+          probes.push(await prober.probe(second));
+        }
+        if (!prober.sharesPrefix && plans.length > 1) {
+          context.truncate(0);
+          await append(model, context, first.prefix, signal);
+        }
+      }
+      answers.push({ rating, probes });
+      context.truncate(plans.length > 1 ? shared : 0);
+    }
+    return answers;
+  } finally {
+    context.dispose();
+  }
+}
+
+/** Room for the longest question with its answer, tokens; a context grows where it is not enough. */
+const longestProbe = 64;
+
+function append(
+  model: OmniModel,
+  context: DecoderContext,
+  pieces: readonly Piece[],
+  signal: AbortSignal | undefined,
+) {
+  return context.append(embedPieces(model, pieces), pieceTokens(pieces), { signal });
+}
+
+async function rate(
+  model: OmniModel,
+  context: DecoderContext,
+  pieces: readonly Piece[],
+  signal: AbortSignal | undefined,
+) {
+  return readLevels(model, (await append(model, context, pieces, signal)).levelLogits);
+}
+
+/** The tokens of a model's options, checked once. */
+class Words {
+  readonly form: Localization;
+  readonly #model: OmniModel;
+
+  constructor(model: OmniModel, form: Localization) {
+    this.#model = model;
+    this.form = form;
+    const { spatial, severity, place, temporal } = form;
+    const options = [spatial.none, ...Object.values(spatial.types), ...severity.levels, place.whole];
+    if ('columns' in place) options.push(place.part, ...place.columns, ...place.rows);
+    else options.push(...place.regions.map(({ word }) => word));
+    if (temporal) options.push(temporal.yes, temporal.no);
+    for (const option of options) this.id(option);
+  }
+
+  /** @throws OmniError `checkpoint_config` where a word is not one token. */
+  id(word: string): number {
+    const ids = this.#model.tokenizer.encodePlain(word);
+    if (ids.length === 1) return ids[0]!;
+    throw new OmniError(
+      'checkpoint_config',
+      `omnivqa.localization: the option ${JSON.stringify(word)} is ${ids.length} tokens of this tokenizer; its logit is read at one position.`,
+      'Choose options that are one token each, or take config.json and tokenizer.json from the same checkpoint.',
+    );
+  }
+}
+
+/** Asks the questions about one span whose video tokens are in the context. */
+class Prober {
+  readonly #model: OmniModel;
+  readonly #context: DecoderContext;
+  readonly #words: Words;
+  readonly #clip: ClipTokens;
+  readonly #signal: AbortSignal | undefined;
+  readonly #timed: boolean;
+  /** Where the clip's last token stands in the context. */
+  #clipEnd = 0;
+  /** Whether what the context held for the rating serves the questions too. */
+  sharesPrefix = true;
+
+  constructor(
+    model: OmniModel,
+    context: DecoderContext,
+    words: Words,
+    clip: ClipTokens,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#model = model;
+    this.#context = context;
+    this.#words = words;
+    this.#clip = clip;
+    this.#signal = signal;
+    this.#timed = words.form.scope === 'window';
+  }
+
+  /** @param head What stands in the context up to `clipEnd`; another prompt's beginning is prefilled anew. */
+  async begin(head: readonly Piece[], clipEnd: number): Promise<void> {
+    const own = this.#sequence(this.#words.form.spatial.question, '').head;
+    this.sharesPrefix = samePieces(head, own);
+    if (!this.sharesPrefix) {
+      this.#context.truncate(0);
+      await append(this.#model, this.#context, own, this.#signal);
+    }
+    this.#clipEnd = this.sharesPrefix ? clipEnd : this.#context.length;
+  }
+
+  /** @param second Counted from 1. */
+  async probe(second: number): Promise<StepProbes> {
+    const { spatial, severity, place, temporal, calibration } = this.#words.form;
+    const asked = (template: string, type = '') =>
+      template.replaceAll('{second}', String(second)).replaceAll('{type}', type);
+
+    let stutter: number | null = null;
+    if (temporal) {
+      const logits = await this.#ask(asked(temporal.question), temporal.answer);
+      [stutter] = this.#choose(logits, [temporal.yes, temporal.no], calibration.temporal.temperature) as [
+        number,
+        number,
+      ];
+    }
+    const logits = await this.#ask(asked(spatial.question), spatial.answer);
+    const options = [spatial.none, ...spatialTypes.map((type) => spatial.types[type])];
+    const [none, ...found] = this.#choose(logits, options, calibration.spatial.temperature) as [
+      number,
+      ...number[],
+    ];
+    const types = Object.fromEntries(spatialTypes.map((type, i) => [type, found[i]!])) as Record<
+      SpatialType,
+      number
+    >;
+    const best = spatialTypes[found.indexOf(Math.max(...found))]!;
+    // Half the threshold is where a finding may still go on (see mergeProbes): below it nothing more is asked.
+    if (1 - none < (calibration.spatial.threshold ?? 0.5) / 2)
+      return { none, types, severity: null, places: null, stutter };
+
+    const graded =
+      severity.question === undefined
+        ? await this.#goOn(spatial.types[best] + severity.prefix)
+        : await this.#ask(asked(severity.question, best), severity.prefix);
+    const degrees = this.#choose(graded, severity.levels, calibration.severity.temperature) as [
+      number,
+      number,
+      number,
+    ];
+    const degree = severity.levels[degrees.indexOf(Math.max(...degrees))]!;
+    const located =
+      place.question === undefined
+        ? await this.#goOn(degree + place.prefix)
+        : await this.#ask(asked(place.question, best), place.prefix);
+    return { none, types, severity: degrees, places: await this.#places(located), stutter };
+  }
+
+  async #places(logits: Float32Array): Promise<StepProbes['places']> {
+    const { place, grid, size, calibration } = this.#words.form;
+    const { temperature } = calibration.place;
+    if ('regions' in place) {
+      const options = [place.whole, ...place.regions.map(({ word }) => word)];
+      const chances = this.#choose(logits, options, temperature);
+      const regions = [wholeFrame, ...place.regions.map(({ word: _, ...region }) => region)];
+      return likely(regions.map((region, i) => ({ region, probability: chances[i]! })));
+    }
+    const [whole, part] = this.#choose(logits, [place.whole, place.part], temperature) as [number, number];
+    if (part < leastPlace) return [{ region: wholeFrame, probability: whole }];
+    const columns = this.#choose(await this.#goOn(place.part), place.columns, temperature);
+    const column = place.columns[columns.indexOf(Math.max(...columns))]!;
+    // The row is asked given the likeliest column; the two edges of a place are taken for independent.
+    const rows = this.#choose(await this.#goOn(column + place.between), place.rows, temperature);
+    const places = columns.flatMap((horizontal, x) =>
+      rows.map((vertical, y) => ({
+        region: { x: x / grid, y: y / grid, width: size / grid, height: size / grid },
+        probability: part * horizontal * vertical,
+      })),
+    );
+    return likely([{ region: wholeFrame, probability: whole }, ...places]);
+  }
+
+  #sequence(question: string, answer: string) {
+    return questionSequence(this.#model, this.#clip, question, answer, { timed: this.#timed });
+  }
+
+  /** Forgets the question before, asks this one and gives the logits where its answer goes on. */
+  async #ask(question: string, answer: string): Promise<Float32Array> {
+    this.#context.truncate(this.#clipEnd);
+    const { tail } = this.#sequence(question, answer);
+    return (await append(this.#model, this.#context, tail, this.#signal)).logits;
+  }
+
+  /** Writes on in the answer. A word that was read is one token, whatever follows it. */
+  async #goOn(text: string): Promise<Float32Array> {
+    const ids = this.#model.tokenizer.encodePlain(text);
+    return (await append(this.#model, this.#context, [{ ids }], this.#signal)).logits;
+  }
+
+  #choose(logits: Float32Array, options: readonly string[], temperature: number): number[] {
+    const values = options.map((word) => logits[this.#words.id(word)]! / temperature);
+    const peak = Math.max(...values);
+    const exponents = values.map((value) => Math.exp(value - peak));
+    const total = exponents.reduce((sum, value) => sum + value, 0);
+    if (!Number.isFinite(total)) {
+      throw new OmniError(
+        'runtime_failed',
+        'The model’s output is not a number.',
+        'Verify the model (omnivqa model verify) or choose the CPU provider.',
+      );
+    }
+    return exponents.map((value) => value / total);
+  }
+}
+
+/** The places worth keeping, likeliest first. */
+function likely(places: { readonly region: Region; readonly probability: number }[]) {
+  return places
+    .filter(({ probability }) => probability >= leastPlace)
+    .sort((a, b) => b.probability - a.probability);
+}
+
+/** One step of a clip with what was said about it. */
+export interface ProbedStep {
+  /** Seconds of presentation time; `end` is exclusive. */
+  readonly start: number;
+  readonly end: number;
+  readonly probes: StepProbes;
+}
+
+/** A run of steps that seem to have the same distortion. */
+interface Segment {
+  readonly type: SpatialType;
+  readonly steps: ProbedStep[];
+  /** Summed logarithms of each place's probability, and the place. */
+  readonly places: Map<string, { readonly region: Region; sum: number }>;
+  entered: boolean;
+}
+
+/** How much two places must overlap for one distortion to have both (intersection over union). */
+const sameArea = 0.3;
+
+/**
+ * Joins what was said about single steps into distortions. A run begins and ends where its type is no longer the
+ * likeliest, or lies elsewhere; it counts where one of its steps reaches the threshold, and its steps may go down to
+ * half of it (hysteresis: a second in between that is less sure does not cut it). Its place is the one with the
+ * highest summed log probability, its severity that of the mean distribution, its score the mean probability.
+ *
+ * Stutter has no place; how severe it is follows from how long it goes on: one step, two, three or more.
+ *
+ * @param steps In order. Steps that do not touch (`gap` seconds) are not joined.
+ */
+export function mergeProbes(steps: readonly ProbedStep[], thresholds: Thresholds, gap = 1e-3): Distortion[] {
+  const found: Distortion[] = [];
+  let open: Segment | null = null;
+  const close = () => {
+    if (open?.entered) found.push(distortionOf(open));
+    open = null;
+  };
+  for (const step of steps) {
+    const { none, types, places } = step.probes;
+    const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
+    const touches = open !== null && step.start - (open as Segment).steps.at(-1)!.end <= gap;
+    const sure = 1 - none;
+    if (sure < thresholds.spatial / 2 || !places) {
+      close();
+      continue;
+    }
+    const running: Segment | null = open;
+    if (
+      running === null ||
+      !touches ||
+      (running as Segment).type !== best ||
+      overlap(bestPlace(running), places[0]!.region) < sameArea
+    ) {
+      close();
+      open = { type: best, steps: [], places: new Map(), entered: false };
+    }
+    const segment = open as unknown as Segment;
+    segment.steps.push(step);
+    segment.entered ||= sure >= thresholds.spatial;
+    addPlaces(segment, places);
+  }
+  close();
+  found.push(...stutters(steps, thresholds.temporal, gap));
+  return found.sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+function addPlaces(segment: Segment, places: NonNullable<StepProbes['places']>): void {
+  const floor = Math.log(leastPlace);
+  const said = new Map(places.map((place) => [JSON.stringify(place.region), place]));
+  for (const [key, known] of segment.places) {
+    const place = said.get(key);
+    known.sum += place ? Math.log(place.probability) : floor;
+    said.delete(key);
+  }
+  for (const [key, { region, probability }] of said) {
+    segment.places.set(key, {
+      region,
+      sum: Math.log(probability) + floor * (segment.steps.length - 1),
+    });
+  }
+}
+
+function bestPlace({ places }: Segment): Region {
+  return [...places.values()].reduce((a, b) => (b.sum > a.sum ? b : a)).region;
+}
+
+function distortionOf(segment: Segment): Distortion {
+  const { type, steps } = segment;
+  const mean = (value: (probes: StepProbes) => number) =>
+    steps.reduce((sum, { probes }) => sum + value(probes), 0) / steps.length;
+  const degrees = [0, 1, 2].map((i) => mean(({ severity }) => severity?.[i] ?? 0));
+  return {
+    type,
+    start: steps[0]!.start,
+    end: steps.at(-1)!.end,
+    region: clipped(bestPlace(segment)),
+    severity: severities[degrees.indexOf(Math.max(...degrees))]!,
+    score: Math.min(
+      1,
+      mean(({ types }) => types[type]),
+    ),
+  };
+}
+
+function stutters(steps: readonly ProbedStep[], threshold: number, gap: number): Distortion[] {
+  const found: Distortion[] = [];
+  let run: ProbedStep[] = [];
+  const chance = ({ probes }: ProbedStep) => probes.stutter ?? 0;
+  const close = () => {
+    if (run.some((step) => chance(step) >= threshold)) {
+      found.push({
+        type: 'stutter',
+        start: run[0]!.start,
+        end: run.at(-1)!.end,
+        region: wholeFrame,
+        severity: severities[Math.min(run.length, severities.length) - 1]!,
+        score: Math.min(1, run.reduce((sum, step) => sum + chance(step), 0) / run.length),
+      });
+    }
+    run = [];
+  };
+  for (const step of steps) {
+    if (run.length > 0 && step.start - run.at(-1)!.end > gap) close();
+    // A second of stutter is a second: what is less sure beside it does not lengthen it.
+    if (chance(step) >= threshold) run.push(step);
+    else close();
+  }
+  close();
+  return found;
+}
+
+function overlap(a: Region, b: Region): number {
+  const width = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
+  const height = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
+  if (width <= 0 || height <= 0) return 0;
+  const shared = width * height;
+  return shared / (a.width * a.height + b.width * b.height - shared);
+}
+
+function clipped({ x, y, width, height }: Region): Region {
+  const bound = (value: number) => Math.min(1, Math.max(0, value));
+  const [left, top] = [bound(x), bound(y)];
+  return { x: left, y: top, width: bound(x + width) - left, height: bound(y + height) - top };
+}
