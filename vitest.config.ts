@@ -6,7 +6,7 @@ export default defineConfig({
     // These run in an extension host: .vscode-test.mjs.
     exclude: ['test/extension/**'],
     pool: 'forks',
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });

@@ -22,7 +22,7 @@ let window: Window | undefined;
 
 beforeAll(async () => {
   studio = await openStudio((clips) => {
-    for (const name of ['killed', 'replaced', 'moved', 'twice']) render(join(clips, `${name}.mp4`), 60);
+    for (const name of ['killed', 'replaced', 'moved', 'twice']) render(join(clips, `${name}.mp4`), 40);
     render(join(clips, 'other.mp4'), 4);
   });
 });
@@ -52,7 +52,7 @@ test('engine killed mid-job: told once, goes on from the last finished window', 
   await picture(page, 'fault-killed');
   await timeline.locator('[data-state=complete]').waitFor(limit);
   expect(await told.count()).toBeLessThanOrEqual(1);
-  expect(await scored(timeline)).toBe(60);
+  expect(await scored(timeline)).toBe(40);
 });
 
 test('file replaced mid-job: said so, and the new one can be assessed', async () => {
@@ -87,7 +87,7 @@ test('webview moved and hidden while a job runs', async () => {
   const timeline = webviewFrame(page);
   await timeline.getByRole('heading', { name: 'moved.mp4' }).waitFor();
   await timeline.locator('[data-state=complete]').waitFor(limit);
-  expect(await scored(timeline)).toBe(60);
+  expect(await scored(timeline)).toBe(40);
 });
 
 test('two windows on one folder: both show the result, the work is done once', async () => {

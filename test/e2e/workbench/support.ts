@@ -10,7 +10,7 @@ import { openPage, type Window, type WindowOptions } from '../../workbench/windo
 import { startWorkbench, type Workbench, type WorkbenchOptions } from '../../workbench/workbench.ts';
 
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
-export const limit = { timeout: 60_000 };
+export const limit = { timeout: 120_000 };
 
 export interface Studio {
   readonly clips: string;
