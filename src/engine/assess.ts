@@ -1,16 +1,16 @@
 import { clampScore } from '../assessment/pooling.ts';
 import type { Assessment, Span } from '../assessment/record.ts';
-import { type Rating, rateSpans } from '../model/rater.ts';
+import { askSpans, type ProbedStep, thresholdsOf } from '../model/localizer.ts';
+import type { Rating } from '../model/rater.ts';
 import { spanTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
-import { type FrameWindow, keyInterval } from '../video/frames.ts';
+import { type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';
 import { fingerprint, probeVideo } from '../video/probe.ts';
 import { measureWindow, type Packet, packetSizes } from '../video/signals.ts';
 import { framePlan, nothingDecoded, windowTokens } from './clip.ts';
 import { type Content, cancelled, sha256OfFile } from './content.ts';
 import type { EngineModel } from './models.ts';
-import { readWindows } from './reading.ts';
 import { type ResultCache, resultKey } from './results.ts';
 import {
   type Answer,
@@ -31,7 +31,7 @@ export interface AssessProgress {
 }
 
 /** What is known of a clip, and of what its model is asked, when its windows are begun. */
-export type JournalClip = Pick<ClipFacts, 'info' | 'problems' | 'branches'>;
+export type JournalClip = Pick<ClipFacts, 'info' | 'problems' | 'branches' | 'thresholds'>;
 
 /** Where finished windows are kept, and found again by the next attempt at the same clip. */
 export interface WindowStore {
@@ -101,7 +101,9 @@ export async function assessVideo(
   const abort = () => beside.abort();
   signal?.addEventListener('abort', abort, { once: true });
   const hashing = content ? Promise.resolve(content.sha256) : sha256OfFile(path, beside.signal);
-  await store?.begin({ info, problems, branches: config.omnivqa.branches });
+  const { branches, localization } = config.omnivqa;
+  const thresholds = localization && thresholdsOf(localization);
+  await store?.begin({ info, problems, branches, thresholds });
   let packets = store?.packets ?? [];
   const sizing = store?.packets
     ? Promise.resolve()
@@ -128,7 +130,8 @@ export async function assessVideo(
       provider: omni.choice.provider,
       compiler: model.compiler,
     },
-    branches: config.omnivqa.branches,
+    branches,
+    thresholds,
   };
   const plan = framePlan(model, info);
   const windowFrames = plan.windowSeconds * keyInterval(info.fps);
@@ -136,6 +139,8 @@ export async function assessVideo(
   const windows = new Map(store?.windows ?? []);
   const earlier = [...windows.values()].reduce((sum, { spent }) => sum + totalSpent(spent), 0);
   let end = store?.end ?? null;
+  /** Index of a window that the clip turned out to end before, where it is not known how far before. */
+  let bound = Number.POSITIVE_INFINITY;
   let stopped: OmniError | null = null;
 
   const ordered = () => [...windows.values()].sort((a, b) => a.index - b.index);
@@ -148,7 +153,8 @@ export async function assessVideo(
     });
 
   /** Windows in all, as far as can be said; null where nothing can. */
-  const expected = () => end?.windows ?? (claimed === null ? null : Math.ceil(claimed / windowFrames));
+  const expected = () =>
+    end?.windows ?? (claimed === null ? null : Math.min(bound, Math.ceil(claimed / windowFrames)));
   /** The window that is shown at the playhead, if there is one and it is not finished. */
   const wanted = (): number | null => {
     const time = playhead?.() ?? null;
@@ -160,7 +166,7 @@ export async function assessVideo(
     const unfinished = (index: number) => {
       let at = index;
       while (windows.has(at)) at++;
-      return end !== null && at >= end.windows ? null : at;
+      return at >= (end?.windows ?? bound) ? null : at;
     };
     const [behind, gap] = [unfinished(from), unfinished(0)];
     // Whether the clip goes on behind what it claims is found out at last.
@@ -184,10 +190,13 @@ export async function assessVideo(
       const stop = Math.min(...[...windows.keys()].filter((index) => index > at!));
       const before = [...windows.values()].reduce((sum, { frames }) => sum + frames, 0);
       step(at);
-      const frames = readWindows(info, plan, {
-        start: at,
-        stop,
-        signal,
+      // To begin elsewhere than at the start, the reader has to know what lies before.
+      if (at > 0) await sizing;
+      const frames = readFrames(info, plan, {
+        startWindow: at,
+        stopWindow: stop,
+        packets,
+        ...(signal ? { signal } : {}),
         onProgress: (read) => onProgress?.({ frames: before + read, total: info.frames }),
       });
       try {
@@ -198,10 +207,11 @@ export async function assessVideo(
           // Ctrl+C reaches ffmpeg too: what then looks like the end of the clip is none.
           if (signal?.aborted) throw cancelled();
           if (done) {
-            if (value) {
-              end = value;
+            const last = value.coverage.frames > 0 || at === 0 || windows.has(at - 1);
+            if (value.ended && last) {
+              end = { windows: at, conversions: value.conversions };
               await store?.finish(end);
-            }
+            } else if (value.ended) bound = at;
             break;
           }
           const window = value;
@@ -212,8 +222,9 @@ export async function assessVideo(
             end: window.end,
             firstFrame: window.firstFrame,
             frames: window.times.length,
-            answers: rated.answers,
+            ...rated,
             signals: measureWindow(window, plan.motionSize),
+            findings: window.findings,
             problems: windowProblems(window, rated.answers, config.motion?.maxPositions),
             spent,
           };
@@ -284,11 +295,11 @@ export async function rateWindow(
   questions: readonly (string | undefined)[],
   clocked: Clocked,
   signal: AbortSignal | undefined,
-): Promise<{ readonly answers: readonly Answer[] }> {
+): Promise<Pick<WindowResult, 'answers' | 'probes'>> {
   const { omni, config } = model;
   const run = signal ? { signal } : {};
   const clip = await windowTokens(window, model, run, clocked);
-  const { stepSeconds, windowSeconds } = config.omnivqa;
+  const { stepSeconds, windowSeconds, localization } = config.omnivqa;
   const { keyFrames } = clip;
   const whole = stepSeconds >= windowSeconds || keyFrames <= stepSeconds;
   // Key frames are one per second: a step is that many of them, and the motion frames up to the next.
@@ -300,25 +311,48 @@ export async function rateWindow(
     const to = Math.min(from + stepSeconds, keyFrames);
     return spanTokens(clip, [from, to], [at(from), at(to)]);
   });
+  const spans = [clip, ...steps];
+  const stepTimes = whole
+    ? [{ start: window.times[0]!, end: window.end }]
+    : first.map((from) => ({
+        start: window.times[at(from)]!,
+        end: window.times[at(from + stepSeconds)] ?? window.end,
+      }));
+  // Seconds of each span that are asked about: of every step alone, or all of them of the whole window.
+  const seconds = spans.map(({ keyFrames }, i) => {
+    const asked = localization?.scope === 'window' || whole ? i === 0 : i > 0;
+    return localization && asked ? keyFrames : 0;
+  });
+
   const answers: Answer[] = [];
-  for (const branch of questions) {
-    const asked = { ...run, ...(branch === undefined ? {} : { branch }) };
+  let probes: ProbedStep[] | null = null;
+  for (const [number, branch] of questions.entries()) {
+    const said = await clocked('language', () =>
+      askSpans(omni, spans, {
+        ...run,
+        ...(branch === undefined ? {} : { branch }),
+        // What is wrong where does not depend on the branch: it is asked once.
+        seconds: number === 0 ? seconds : [],
+      }),
+    );
     // The model knows every branch that it is asked about, so none of its answers is null.
-    const [rating, ...parts] = (await clocked('language', () =>
-      rateSpans(omni, [clip, ...steps], asked),
-    )) as Rating[];
+    const [rating, ...parts] = said.map((one) => one.rating) as Rating[];
+    const scored = whole ? [rating!] : parts;
     answers.push({
       rating: rating!,
-      steps: whole
-        ? [{ start: window.times[0]!, end: window.end, score: clampScore(rating!.score * 100) }]
-        : first.map((from, i) => ({
-            start: window.times[at(from)]!,
-            end: window.times[at(from + stepSeconds)] ?? window.end,
-            score: clampScore(parts[i]!.score * 100),
-          })),
+      steps: stepTimes.map((span, i) => ({ ...span, score: clampScore(scored[i]!.score * 100) })),
     });
+    if (number > 0 || !localization) continue;
+    const spanTimes =
+      localization.scope === 'step'
+        ? stepTimes
+        : Array.from({ length: keyFrames }, (_, i) => ({
+            start: window.times[at(i)]!,
+            end: window.times[at(i + 1)] ?? window.end,
+          }));
+    probes = said.flatMap((one) => one.probes ?? []).map((one, i) => ({ ...spanTimes[i]!, probes: one }));
   }
-  return { answers };
+  return { answers, probes };
 }
 
 const replaced = (path: string) =>

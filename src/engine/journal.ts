@@ -9,7 +9,7 @@ import { parseJson, type ResultKey } from './results.ts';
 import type { ReadEnd, WindowResult } from './windows.ts';
 
 /** Raised whenever the lines of a journal change their meaning; an older one is computed again. */
-const version = 1;
+const version = 2;
 
 /** What a journal belongs to. */
 export interface JournalKey extends ResultKey {

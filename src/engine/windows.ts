@@ -2,9 +2,10 @@
 import { clampScore, meanLevels, mergeSpans, mosOf, pool, type ScoredSpan } from '../assessment/pooling.ts';
 import type { Assessment } from '../assessment/record.ts';
 import { schemaId } from '../assessment/vocabulary.ts';
+import { mergeProbes, type ProbedStep, type Thresholds } from '../model/localizer.ts';
 import type { Rating } from '../model/rater.ts';
 import type { OmniError, Problem } from '../protocol/errors.ts';
-import type { FramesRead } from '../video/frames.ts';
+import { clipFindings, type WindowFindings } from '../video/frames.ts';
 import type { VideoInfo } from '../video/probe.ts';
 import { type Packet, signalsOf, type WindowSignals } from '../video/signals.ts';
 
@@ -34,16 +35,21 @@ export interface WindowResult {
   readonly frames: number;
   /** One per question, see {@link questionsOf}. */
   readonly answers: readonly Answer[];
+  /** What is wrong in each of its steps; null where the model was not trained to say. */
+  readonly probes: readonly ProbedStep[] | null;
   readonly signals: WindowSignals;
+  readonly findings: WindowFindings;
   readonly problems: readonly Problem[];
   readonly spent: Spent;
 }
 
 /** What the reader said when it had come to the end of the clip. */
-export type ReadEnd = Pick<FramesRead, 'vfr' | 'problems'> & {
+export interface ReadEnd {
   /** How many windows the clip has. */
   readonly windows: number;
-};
+  /** How the frames had to be converted. */
+  readonly conversions: readonly Problem[];
+}
 
 /** What a record says of a clip and its model whatever the windows say. */
 export interface ClipFacts {
@@ -56,6 +62,8 @@ export interface ClipFacts {
   readonly model: Assessment['model'];
   /** The branches that the model knows. */
   readonly branches: readonly string[];
+  /** When the model's probes count as a finding; null where it was not trained to be asked. */
+  readonly thresholds: Thresholds | null;
 }
 
 /** How far the work has come. */
@@ -96,11 +104,15 @@ export function compose(facts: ClipFacts, windows: readonly WindowResult[], stat
   const { info, branches } = facts;
   const questions = questionsOf(branches);
   const found = [...facts.problems, ...windows.flatMap(({ problems }) => problems)];
-  if (state.end) found.push(...state.end.problems);
+  const last = windows.at(-1)!;
+  const atEnd = state.end !== null && last.index === state.end.windows - 1;
+  const reached = atEnd ? { end: last.end, frames: last.firstFrame + last.frames } : null;
+  const { vfr, problems } = clipFindings(info, windows, reached);
+  found.push(...(state.end?.conversions ?? []), ...problems);
   const { stopped } = state;
   if (stopped && stopped.code !== 'cancelled') {
     const message = `${stopped.message} (${stopped.code}) The windows before it are kept.`;
-    found.push({ code: 'stopped_early', message, start: windows.at(-1)!.end });
+    found.push({ code: 'stopped_early', message, start: last.end });
   }
   const whole = state.end !== null && windows.length === state.end.windows;
   const { timeline, ...overall } = verdict(windows, 0);
@@ -122,7 +134,7 @@ export function compose(facts: ClipFacts, windows: readonly WindowResult[], stat
       width: info.width,
       height: info.height,
       fps: info.fps,
-      vfr: info.vfr || (state.end?.vfr ?? false),
+      vfr: info.vfr || vfr,
       frames: windows.reduce((sum, { frames }) => sum + frames, 0),
       duration: info.duration,
       bitrate: info.bitrate,
@@ -144,7 +156,13 @@ export function compose(facts: ClipFacts, windows: readonly WindowResult[], stat
     ...overall,
     branches: { technical: branch('technical'), aesthetic: branch('aesthetic') },
     timeline,
-    distortions: null,
+    distortions:
+      facts.thresholds &&
+      mergeProbes(
+        windows.flatMap(({ probes }) => probes ?? []),
+        facts.thresholds,
+        1.5 / info.fps,
+      ),
     signals: signalsOf(windows, state.packets),
     problems: joined(found),
     timing: {

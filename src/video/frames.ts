@@ -52,6 +52,24 @@ export interface FrameWindow {
   };
   /** u8 [N, M, M, 3], RGB. */
   readonly motion: Uint8Array;
+  readonly findings: WindowFindings;
+}
+
+/** What was met among a window's frames: plain JSON. {@link clipFindings} says what it comes to for the clip. */
+export interface WindowFindings {
+  /** Errors that the decoder reported, and the time of the first, s. */
+  readonly errors: number;
+  readonly errorAt: number;
+  /** Frames without a time stamp, and such whose time stamp is not later than the one before. */
+  readonly missing: number;
+  readonly backwards: number;
+  /** When the first and the last frame are shown, s. */
+  readonly first: number;
+  readonly last: number;
+  /** The shortest and the longest time between two of its frames, s; null where it has but one. */
+  readonly steps: readonly [number, number] | null;
+  /** The coded sizes of its frames, `640x360`, and from when on they have it, s. */
+  readonly sizes: readonly { readonly size: string; readonly at: number }[];
 }
 
 /** What was decoded: seconds since the first frame, and frames. */
@@ -68,6 +86,8 @@ export interface FramesRead {
   readonly ended: boolean;
   /** By the time stamps: the longest and the shortest time between frames differ by more than a quarter. */
   readonly vfr: boolean;
+  /** Of those, what is true of all frames: how they had to be converted. */
+  readonly conversions: readonly Problem[];
   readonly problems: Problem[];
 }
 
@@ -346,12 +366,10 @@ async function* decodeWindows(
   let due = -1;
   let begun = firstFrame === 0;
   let ended = true;
-  let errors = 0;
-  let errorStart = 0;
-  let firstSize = '';
-  let sizeChange: { readonly size: string; readonly at: number } | null = null;
+  /** Errors of the decoder by the window that they were met in, and the frame at the first. */
+  const errors = new Map<number, { count: number; readonly frame: number }>();
   let origin = Number.NaN;
-  const clock = { last: Number.NEGATIVE_INFINITY, missing: 0, backwards: 0, shortest: Infinity, longest: 0 };
+  const clock = { last: Number.NEGATIVE_INFINITY, missing: 0, backwards: 0 };
 
   const open = new Map<number, Filling>();
   const full: Filling[] = [];
@@ -387,8 +405,11 @@ async function* decodeWindows(
       // What is wrong with frames that are not read is not reported, nor that ffmpeg is ended before them.
       else if (!begun || !ended) return;
       else if (errorPattern.test(line) || corruptPattern.test(line)) {
-        if (errors === 0) errorStart = (firstFrame + linesBefore + lines.length) / info.fps;
-        errors++;
+        const frame = linesBefore + lines.length;
+        const index = Math.floor(frame / framesPerWindow);
+        const known = errors.get(index);
+        if (known) known.count++;
+        else errors.set(index, { count: 1, frame: firstFrame + frame });
       }
     },
   });
@@ -401,7 +422,6 @@ async function* decodeWindows(
         timeOf(line);
         return false;
       }
-      Object.assign(clock, { missing: 0, backwards: 0, shortest: Infinity, longest: 0 });
       begun = true;
       return true;
     }
@@ -529,33 +549,46 @@ async function* decodeWindows(
       clock.backwards++;
       time = previous + Math.min(0.001, 0.5 / info.fps);
     }
-    if (previous !== Number.NEGATIVE_INFINITY) {
-      clock.shortest = Math.min(clock.shortest, time - previous);
-      clock.longest = Math.max(clock.longest, time - previous);
-    }
     clock.last = time;
     return time;
   };
 
-  /** Makes the window that the caller sees; takes its lines off the queue. */
-  const finish = (filling: Filling): FrameWindow => {
+  /**
+   * Makes the window that the caller sees; takes its lines off the queue.
+   *
+   * @param last Whether it is the clip's last one: errors after its frames are its own.
+   */
+  const finish = (filling: Filling, last = false): FrameWindow => {
     const count = filling.motion;
     const own = lines.splice(0, count);
     linesBefore += own.length;
     const times = new Float64Array(count);
+    const sizes: { readonly size: string; readonly at: number }[] = [];
+    const { missing, backwards } = clock;
     let types = '';
-    let longest = 0;
+    let [shortest, longest] = [Number.POSITIVE_INFINITY, 0];
     for (let i = 0; i < count; i++) {
       const line = own[i];
       const time = timeOf(line);
       times[i] = time;
-      if (i > 0) longest = Math.max(longest, time - times[i - 1]!);
-      types += line && /[IPB]/.test(line.type) ? line.type : '?';
-      if (line) {
-        firstSize ||= line.size;
-        if (!sizeChange && line.size !== firstSize) sizeChange = { size: line.size, at: time };
+      if (i > 0) {
+        shortest = Math.min(shortest, time - times[i - 1]!);
+        longest = Math.max(longest, time - times[i - 1]!);
       }
+      types += line && /[IPB]/.test(line.type) ? line.type : '?';
+      if (line && line.size !== sizes.at(-1)?.size) sizes.push({ size: line.size, at: time });
     }
+    const met = [...errors].filter(([index]) => index === filling.index || (last && index > filling.index));
+    const findings: WindowFindings = {
+      errors: met.reduce((sum, [, error]) => sum + error.count, 0),
+      errorAt: (met[0]?.[1].frame ?? 0) / info.fps,
+      missing: clock.missing - missing,
+      backwards: clock.backwards - backwards,
+      first: times[0]!,
+      last: times[count - 1]!,
+      steps: count > 1 ? [shortest, longest] : null,
+      sizes,
+    };
     const following = ((lines[0]?.stamp ?? Number.NaN) - origin) * timeBase;
     const lastDuration = own.at(-1)?.duration || 0;
     const end =
@@ -574,16 +607,20 @@ async function* decodeWindows(
         pixels: filling.keyPixels.subarray(0, keyCount * viewCount * viewBytes),
       },
       motion: filling.motionPixels.subarray(0, count * motionBytes),
+      findings,
     };
   };
 
   let start = Number.NaN;
   let end = 0;
   let frames = 0;
+  const read: FoundWindow[] = [];
   const handOver = (window: FrameWindow): FrameWindow => {
     if (Number.isNaN(start)) start = window.times[0]!;
     end = window.end;
     frames += window.times.length;
+    const { index, firstFrame: first, findings } = window;
+    read.push({ index, firstFrame: first, frames: window.times.length, end, findings });
     return window;
   };
   try {
@@ -619,11 +656,9 @@ async function* decodeWindows(
           { path: info.path, command: child.display, stderr: child.stderrTail },
         );
       }
-      for (const index of [...open.keys()].sort((a, b) => a - b)) {
-        const filling = open.get(index)!;
-        if (filling.motion === 0) continue;
-        yield handOver(finish(filling));
-      }
+      const rest = [...open.values()].filter(({ motion }) => motion > 0);
+      rest.sort((a, b) => a.index - b.index);
+      for (const filling of rest) yield handOver(finish(filling, filling === rest.at(-1)));
       await assertUnchanged(info);
       if (clock.last === Number.NEGATIVE_INFINITY) {
         throw new OmniError(
@@ -651,52 +686,96 @@ async function* decodeWindows(
     await child.ended.catch(() => {});
   }
 
+  const found = clipFindings(info, read, ended ? { end, frames: firstFrame + frames } : null);
+  return {
+    coverage: { start: Number.isNaN(start) ? end : start, end, frames },
+    ended,
+    vfr: found.vfr,
+    conversions: problems,
+    problems: [...problems, ...found.problems],
+  };
+}
+
+/** What is kept of a window to find out about the clip. */
+export interface FoundWindow extends Pick<FrameWindow, 'index' | 'firstFrame' | 'end' | 'findings'> {
+  readonly frames: number;
+}
+
+/**
+ * What the findings in some windows of a clip come to; the same whether they were read at once or one by one.
+ *
+ * @param windows in order, none twice
+ * @param reached where the clip ends, s, and after how many frames; null where its end was not reached: then it is not
+ *   found `truncated`
+ */
+export function clipFindings(
+  info: VideoInfo,
+  windows: readonly FoundWindow[],
+  reached: { readonly end: number; readonly frames: number } | null,
+): Pick<FramesRead, 'vfr' | 'problems'> {
+  const problems: Problem[] = [];
+  const end = windows.at(-1)?.end ?? 0;
+  const sum = (of: (findings: WindowFindings) => number) =>
+    windows.reduce((total, { findings }) => total + of(findings), 0);
+  const errors = sum((findings) => findings.errors);
   if (errors > 0) {
+    const { errorAt } = windows.find(({ findings }) => findings.errors > 0)!.findings;
     problems.push({
       code: 'decode_errors',
       message: `The decoder reported ${errors} error${errors > 1 ? 's' : ''}; the frames it made up or patched are assessed as they look.`,
-      start: Math.min(errorStart, end),
+      start: Math.min(errorAt, end),
       end,
     });
   }
   const claimed = claimedEnd(info);
-  if (ended && claimed !== null && claimed - end > Math.max(0.5, 2 / info.fps, 0.005 * claimed)) {
+  const short = claimed !== null && reached ? claimed - reached.end : 0;
+  if (claimed !== null && reached && short > Math.max(0.5, 2 / info.fps, 0.005 * claimed)) {
     problems.push({
       code: 'truncated',
-      message: `The file claims ${claimed.toFixed(2)} s; ${end.toFixed(2)} s (${firstFrame + frames} frames) could be decoded.`,
-      start: end,
+      message: `The file claims ${claimed.toFixed(2)} s; ${reached.end.toFixed(2)} s (${reached.frames} frames) could be decoded.`,
+      start: reached.end,
       end: claimed,
     });
   }
-  if (sizeChange) {
-    const { size, at } = sizeChange as { readonly size: string; readonly at: number };
+  const sizes = windows.flatMap(({ findings }) => findings.sizes);
+  const changed = sizes.find(({ size }) => size !== sizes[0]!.size);
+  if (changed) {
     problems.push({
       code: 'size_changed',
-      message: `The frame size changes from ${firstSize} to ${size}; all frames were scaled as one picture.`,
-      start: at,
+      message: `The frame size changes from ${sizes[0]!.size} to ${changed.size}; all frames were scaled as one picture.`,
+      start: changed.at,
       end,
     });
   }
-  if (clock.missing > 0) {
+  const missing = sum((findings) => findings.missing);
+  if (missing > 0) {
     problems.push({
       code: 'pts_missing',
-      message: `${clock.missing} frames have no time stamp; they were placed by the frame rate.`,
+      message: `${missing} frames have no time stamp; they were placed by the frame rate.`,
     });
   }
-  if (clock.backwards > 0) {
+  const backwards = sum((findings) => findings.backwards);
+  if (backwards > 0) {
     problems.push({
       code: 'pts_not_monotonic',
-      message: `The time stamps of ${clock.backwards} frames do not increase; they were moved behind their predecessors.`,
+      message: `The time stamps of ${backwards} frames do not increase; they were moved behind their predecessors.`,
     });
   }
-  const vfr = clock.longest - clock.shortest > Math.max(0.002, 0.25 * clock.shortest);
+  let [shortest, longest] = [Number.POSITIVE_INFINITY, 0];
+  for (const [i, { index, findings }] of windows.entries()) {
+    const before = windows[i - 1];
+    const between = before?.index === index - 1 ? findings.first - before.findings.last : null;
+    shortest = Math.min(shortest, findings.steps?.[0] ?? Infinity, between ?? Infinity);
+    longest = Math.max(longest, findings.steps?.[1] ?? 0, between ?? 0);
+  }
+  const vfr = longest - shortest > Math.max(0.002, 0.25 * shortest);
   if (vfr) {
     problems.push({
       code: 'vfr',
-      message: `The frame rate varies: ${(1 / clock.longest).toFixed(2)} to ${(1 / clock.shortest).toFixed(2)} fps. Times are those of the frames.`,
+      message: `The frame rate varies: ${(1 / longest).toFixed(2)} to ${(1 / shortest).toFixed(2)} fps. Times are those of the frames.`,
     });
   }
-  return { coverage: { start: Number.isNaN(start) ? end : start, end, frames }, ended, vfr, problems };
+  return { vfr, problems };
 }
 
 function resampler(from: Size, to: Size): Resampler {

@@ -17,10 +17,11 @@ const clip = {
   info: { path: '/clips/a\n"b".mp4', fps: 25 } as VideoInfo,
   problems: [],
   branches: ['technical'],
+  thresholds: null,
 };
 const windowOf = (index: number) =>
   ({ index, start: index / 3, end: (index + 1) / 3, frames: 8, problems: [] }) as unknown as WindowResult;
-const end = { windows: 3, vfr: false, problems: [{ code: 'vfr', message: 'x' }] };
+const end = { windows: 3, conversions: [{ code: 'deinterlaced', message: 'x' }] };
 
 /** A journal with the clip, two windows, the packets, and on request the end. */
 async function written(withEnd = false): Promise<string> {
@@ -81,7 +82,7 @@ describe('Journal', () => {
     ['a flipped bit', (text: string) => text.replace('"start":0', '"start":1')],
     ['a lost first line', (text: string) => text.slice(text.indexOf('\n') + 1)],
     ['zeros, as after a power cut', (text: string) => `${text}${'\0'.repeat(64)}\n`],
-    ['another version', (text: string) => text.replace('{"journal":1,', '{"journal":2,')],
+    ['another version', (text: string) => text.replace('{"journal":2,', '{"journal":3,')],
     ['something else', () => 'hello\n'],
     ['empty lines', (text: string) => `${text}\n\n`],
   ])('damaged by %s is moved aside', async (_, damage) => {

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAssessment } from '../../../src/assessment/record.ts';
@@ -9,7 +10,7 @@ import type { WindowResult } from '../../../src/engine/windows.ts';
 import { fingerprint } from '../../../src/video/probe.ts';
 import { checkpointWith, loadForTest, temporaryCache } from '../../support/engine.ts';
 import { timeless } from '../../support/engine_process.ts';
-import { sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
+import { flipBits, sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
 
 const clip = join(sharedDirectory(), 'clip.mp4');
 const count = 5;
@@ -36,8 +37,12 @@ const key = (sha256: string): JournalKey => ({
 });
 
 /** Assesses the clip with a journal; which windows were computed, in the order in which they were. */
-async function assessed(model: EngineModel, file: string, options: AssessOptions = {}) {
-  const content = { sha256: await sha256OfFile(clip), fingerprint: await fingerprint(clip) };
+async function assessed(
+  model: EngineModel,
+  file: string,
+  { path = clip, ...options }: AssessOptions & { readonly path?: string } = {},
+) {
+  const content = { sha256: await sha256OfFile(path), fingerprint: await fingerprint(path) };
   const journal = await Journal.open(file, key(content.sha256));
   const order: number[] = [];
   const add = journal.add.bind(journal);
@@ -45,7 +50,7 @@ async function assessed(model: EngineModel, file: string, options: AssessOptions
     order.push(window.index);
     return add(window);
   };
-  const record = await assessVideo(clip, model, { ...options, content, store: journal });
+  const record = await assessVideo(path, model, { ...options, content, store: journal });
   await journal.close();
   return { record, order, journal };
 }
@@ -79,6 +84,44 @@ describe('windows that are kept', () => {
     expect({ order, frames }).toEqual({ order: [], frames: 0 });
     expect(timeless(record)).toEqual(timeless(whole));
   });
+});
+
+it.each([
+  ['is damaged', ['-g', '10', '-bf', '0'], 'decode_errors'],
+  [
+    'has frames at uneven times',
+    ['-g', '10', '-vf', "select='not(eq(mod(n,7),3))'", '-fps_mode', 'vfr'],
+    'vfr',
+  ],
+])('a clip that %s is said to be, whichever window was read when', async (_, output, code) => {
+  temporaryCache();
+  const model = await loadForTest(checkpointWith({ window_seconds: 1 }));
+  const folder = temporaryDirectory();
+  const path = writeClip(join(folder, 'clip.mkv'), { seconds: 8, size: '320x180', output });
+  if (code === 'decode_errors') {
+    const { size } = statSync(path);
+    await flipBits(path, Math.round(0.1 * size), Math.round(0.3 * size), 997);
+  }
+  const whole = await assessVideo(path, model);
+  expect(whole.problems.map((problem) => problem.code)).toContain(code);
+  // The faults lie before the windows that are left to read.
+  const stop = new AbortController();
+  const file = join(folder, 'a.jsonl');
+  const first = await assessed(model, file, {
+    path,
+    signal: stop.signal,
+    onStep: ({ windows }) => windows.length === 4 && stop.abort(),
+  });
+  expect(first.order).toEqual([0, 1, 2, 3]);
+  const { record, order } = await assessed(model, file, { path });
+  expect(order[0]).toBe(4);
+  expect(record.status).toBe(whole.status);
+  expect(record.problems.map((problem) => problem.code)).toEqual(
+    whole.problems.map((problem) => problem.code),
+  );
+  expect(record.timeline).toEqual(whole.timeline);
+  expect(record.signals).toEqual(whole.signals);
+  expect(record.video).toEqual(whole.video);
 });
 
 describe('where the user looks', () => {
