@@ -93,6 +93,64 @@ class Rating:
 
 
 @dataclass(frozen=True)
+class SpatialWords:
+    """The question about a picture, the beginning of its answer, and the words that may follow: `none`, or one of
+    `types` (by the record's name of the type)."""
+
+    question: str
+    answer: str
+    none: str
+    types: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SeverityWords:
+    """What stands between type and severity, and the severities from weak to strong."""
+
+    prefix: str
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlaceWords:
+    """What stands before the place: `whole`, or `part`, a column, `between` and a row."""
+
+    prefix: str
+    whole: str
+    part: str
+    columns: tuple[str, ...]
+    between: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TemporalWords:
+    """The question about a second's motion, the beginning of its answer, and its two words."""
+
+    question: str
+    answer: str
+    yes: str
+    no: str
+    severity: bool = False
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The questions that tell what is wrong in one step (second), where and how badly. A place is a rectangle of
+    `size`/`grid` of each side whose first column and row are words. `calibration` maps `spatial`, `severity`, `place`
+    and `temporal` to a softmax `temperature` and, for the first and the last, a decision `threshold`."""
+
+    spatial: SpatialWords
+    severity: SeverityWords
+    place: PlaceWords
+    temporal: TemporalWords
+    calibration: dict[str, dict[str, float]]
+    scope: str = "step"
+    grid: int = 12
+    size: int = 6
+
+
+@dataclass(frozen=True)
 class Family:
     """What a checkpoint was trained to read and answer: the `omnivqa` object."""
 
@@ -106,6 +164,7 @@ class Family:
     window_seconds: int = 10
     step_seconds: int = 1
     branches: tuple[str, ...] = ("technical",)
+    localization: Localization | None = None
 
 
 @dataclass(frozen=True)
@@ -233,6 +292,10 @@ class ModelConfig:
             faults.append(f"omnivqa.token_layout {family.token_layout!r} is not separate, doubled or joined")
         if len(family.levels) != len(family.level_weights):
             faults.append("omnivqa.levels and level_weights differ in length")
+        if (asked := family.localization) is not None:
+            places = asked.grid - asked.size + 1
+            if (len(asked.place.columns), len(asked.place.rows)) != (places, places):
+                faults.append(f"omnivqa.localization.place needs {places} columns and rows")
         if faults:
             raise ConfigError("; ".join(faults))
 
@@ -268,7 +331,16 @@ def _family(data: Mapping[str, Any]) -> Family:
         **data,
         "rating": None if rating is None else _read(Rating, "omnivqa.rating", rating),
         "chat": None if chat is None else chat["user"],
+        "localization": _localization(data.get("localization")),
     })  # fmt: skip
+
+
+def _localization(data: Mapping[str, Any] | None) -> Localization | None:
+    if data is None:
+        return None
+    kinds = {"spatial": SpatialWords, "severity": SeverityWords, "place": PlaceWords, "temporal": TemporalWords}
+    parts = {name: _read(kind, f"omnivqa.localization.{name}", data.get(name, {})) for name, kind in kinds.items()}
+    return _read(Localization, "omnivqa.localization", {**data, **parts})
 
 
 # Facts the published checkpoints leave to the name of their tower.

@@ -91,6 +91,11 @@ AESTHETICS = (
     "The style is documentary, realistic and simple; the content is ordinary.",
     "The framing is cluttered, the horizon is tilted and the focus is unclear.",
 )
+# What Nano is asked about every second, and the words its answers are made of: one token each.
+PROBES = (". What is wrong here?", ". Does it stutter?")
+FAULTS = ("blur", "noise", "bright", "dark", "blocks")
+STEPS = ("noticeable", "moderate", "severe")
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven")
 QUESTIONS = (
     "What happens at second {n}?", "What distortions occur between second {n} and second {m}?",
     "Which second has the worst quality?", "When does the quality drop, and why?",
@@ -127,6 +132,12 @@ def corpus() -> Iterable[str]:
         yield f"What is the quality of this video?\n{lines}\n{CHOICE}"
     for letter in "ABCD":
         yield from [f"{letter}."] * 20
+    for probe in PROBES:
+        yield from [f"{probe}{system}"] * 60
+    for fault, step in itertools.product(FAULTS, STEPS):
+        yield from [f"The distortion is {fault}, {step}, whole."] * 12
+        yield from [f"The distortion is {fault}, {step}, column {n}, row {m}." for n, m in zip(NUMBERS, NUMBERS[::-1])] * 6
+    yield from ["The distortion is none.", "Stutter: yes.", "Stutter: no."] * 60
     for question in DESCRIBE:
         yield from [question] * 30
     for factor, sentences in DESCRIPTIONS.items():

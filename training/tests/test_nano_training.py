@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from omnivqa.nano.dataset import Clip, Part, _clip_quality, load_photos, load_stills, rescale
-from omnivqa.nano.decoder import WINDOW_SHARES, draw_windows, window
+from omnivqa.nano.decoder import VERSIONS, WINDOW_SHARES, draw_windows, window
 from omnivqa.nano.losses import LEVEL_SCORES, level_score, rank_loss, soft_levels
 from omnivqa.nano.motion import LABELS, Run, motion_sample
 from omnivqa.nano.photos import is_test_photo, write_photos
@@ -94,12 +94,15 @@ def test_window_repeats_a_clip_that_is_too_short_and_keeps_whole_multiples_of_fo
     assert len(item.frames) == 72
 
 
-def test_windows_of_a_batch_have_one_shape():
+def test_windows_of_a_batch_have_one_shape_and_come_in_groups():
     clips = [make_clip(rate, seconds) for rate in (24, 30) for seconds in (1, 2, 4)]
+    for n, clip in enumerate(clips):
+        clip.meta["content"] = f"c{n % 2}"
     rng = np.random.default_rng(0)
     for _ in range(30):
-        drawn = draw_windows(clips, 6, rng)
+        drawn = draw_windows(clips, 2, rng)
         assert len({(len(item.rows), len(item.frames)) for _, item in drawn}) == 1
+        assert all(len({clip.meta["content"] for clip, _ in drawn[i : i + VERSIONS]}) == 1 for i in (0, VERSIONS))
     assert sum(WINDOW_SHARES.values()) == pytest.approx(1)
 
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from conftest import FIXTURES, ROOT
-from omnivqa.tokenizer import LEVELS, SEVERITIES, SPECIALS, TYPES, corpus, train_tokenizer
+from omnivqa.tokenizer import FAULTS, LEVELS, NUMBERS, SEVERITIES, SPECIALS, STEPS, TYPES, corpus, train_tokenizer
 
 ENCODE = """
 import { readFileSync } from 'node:fs';
@@ -34,6 +34,7 @@ def tokenizer():
 
 def test_words_of_the_answers_are_single_tokens(tokenizer):
     words = {*LEVELS, *TYPES, *(word for severity in SEVERITIES for word in severity.split())}
+    words |= {*FAULTS, *STEPS, *NUMBERS, "none", "whole", "column", "row", "yes", "no"}
     split = [word for word in words if len(tokenizer.encode(f" {word}", add_special_tokens=False).ids) != 1]
     assert split == []
     assert [tokenizer.token_to_id(token) for token in SPECIALS] == [1021, 1022, 1023]

@@ -10,50 +10,91 @@ import os
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..checkpoint import save_checkpoint
 from ..network import OmniVQA
-from ..sequence import encode, level_ids, prompt_pieces
 from ..tokenizer import corpus, train_tokenizer
-from .dataset import load_part
-from .decoder import Prompt, train_decoder
+from .answers import phrases
+from .calibration import calibrate, calibrated
+from .dataset import load_part, load_stills
+from .decoder import (
+    Check,
+    Draws,
+    answer_draws,
+    answer_frames,
+    cache_motion,
+    init_decoder,
+    load_motion,
+    train_decoder,
+    write_motion_samples,
+)
 from .evaluate import evaluate
+from .motion import load_runs
 from .shape import nano_config
-from .sources import load_sources
-from .towers import prepare, train_key_frames, train_motion_pathway
+from .sources import Source, load_sources
+from .statistics import CellStatistics
+from .stills import source_pictures, write_stills
+from .towers import photo_files, prepare, train_key_frames, train_motion_pathway
 
 CONFIG = Path(__file__).parents[2] / "nano.toml"
 
 
 def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, config: dict, workers: int) -> None:
-    """All stages: render, statistics, vision, motion, decoder, joint fine-tune, export."""
-    seed = config["seed"]
+    """All stages: render, statistics, vision, motion, decoder, joint fine-tune, calibration, export."""
+    seed, settings = config["seed"], config["decoder"]
     work.mkdir(parents=True, exist_ok=True)
     sources = load_sources(sources_folder, work, seed)
-    tokenizer = train_tokenizer(corpus(), config["decoder"]["vocabulary"])
+    tokenizer = train_tokenizer(corpus(), settings["vocabulary"])
     shape = nano_config(config, tokenizer.token_to_id("<|endoftext|>"), tokenizer.token_to_id("<|im_end|>"))
     torch.manual_seed(seed)
     network = OmniVQA(shape)
     prepare(sources, sources_folder, opinions, work, config, workers)
+    prepare_answers(sources, sources_folder, work, config)
     clips, held_out = load_part(work / "train"), load_part(work / "random")
-    print(f"{len(clips.clips)} clips, {len(clips.target)} frames; held out {len(held_out.clips)}, {len(held_out.target)}")
-    rating = shape.omnivqa.rating
-    pieces = [encode(tokenizer, piece) for piece in prompt_pieces(shape, rating.user, rating.assistant)]
-    prompt = Prompt(*pieces, levels=level_ids(shape, tokenizer), closing=encode(tokenizer, ".<|im_end|>"))
+    stills, stills_held = load_stills(work / "stills"), load_stills(work / "stills_held")
+    print(f"{len(clips.clips)} clips, {len(clips.target)} frames, {len(stills.target)} stills; "
+          f"held out {len(held_out.clips)}, {len(held_out.target)}, {len(stills_held.target)}")  # fmt: skip
+    words = phrases(shape, tokenizer)
 
     decoder, joint = work / "decoder.pt", work / "joint.pt"
+    pathway = network.model.slowfast
     train_key_frames(network.tower, clips, held_out, work, config)
-    train_motion_pathway(network.model.slowfast, sources, sources_folder, work, config)
-    if not decoder.exists():
-        train_decoder(network, prompt, clips, held_out, config, seed, decoder, joint=False)
-    network.load_state_dict(torch.load(decoder))
-    if not joint.exists():
-        train_decoder(network, prompt, clips, held_out, config, seed, joint, joint=True)
-    network.load_state_dict(torch.load(joint))
+    train_motion_pathway(pathway, sources, sources_folder, work, config)
+    init_decoder(network, torch.load(work / "vision.pt")["heads"])
+    made = load_motion(pathway, work / "motion_train.npz")
+    own = cache_motion(pathway, clips.clips)
+    draws = [Draws([stills, clips], settings["shares"], made, own, np.random.default_rng([seed, i]), bool(i)) for i in (0, 1)]
+    beside = load_motion(pathway, work / "motion_held.npz")
+    checks = {"stills": Check(stills_held, torch.arange(0, len(stills_held.target), 3), beside),
+              "random": Check(held_out, torch.arange(0, len(held_out.target), 2), beside)}  # fmt: skip
+    for stage, file in (("decoder", decoder), ("joint", joint)):
+        if not file.exists() and config[stage]["samples"]:
+            train_decoder(network, words, draws[0], checks, config, seed, file, joint=stage == "joint")
+        if file.exists():
+            network.load_state_dict(torch.load(file))
+    clean = load_stills(work / "stills_clean")
+    beside = made.draw(25, len(clean.target), np.random.default_rng(seed))[0]
+    quiet = answer_frames(network, words, clean, torch.arange(len(clean.target)), beside)
+    network.config = calibrated(shape, calibrate(*answer_draws(network, words, draws[1], settings["calibration_batches"]), quiet))
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "tokenizer.json"))
     save_checkpoint(network.eval(), out, torch.float16)
+
+
+def prepare_answers(sources: list[Source], folder: Path, work: Path, config: dict) -> None:
+    """Makes what only the language model needs: clips with stutter of both sides, and pristine pictures of the training
+    sources for the thresholds."""
+    settings, seed, photos = config["decoder"], config["seed"], photo_files(folder)
+    for name, held_out in (("train", False), ("held", True)):
+        file, side = work / f"motion_{name}.npz", [source for source in sources if source.held_out == held_out]
+        if not file.exists():
+            runs = load_runs(side, photos, work / "runs")
+            write_motion_samples(file, runs, settings[f"motion_{name}_samples"], seed + held_out)
+        if not held_out and not (work / "stills_clean").exists():
+            pictures = [source_pictures(source, photos.get(source.content)) for source in side]
+            write_stills(work / "stills_clean", pictures, settings["clean_stills"], 1, seed, CellStatistics(), held_out=True)
 
 
 def main() -> None:

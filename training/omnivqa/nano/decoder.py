@@ -1,7 +1,9 @@
-"""Stages 3 and 4: the language model on cached tokens, then a short joint fine-tune with the key-frame tower.
+"""Stages 3 and 4: projectors and language model, then the same together with the key-frame tower.
 
 A training item looks like what the engine feeds: K key frames one second apart, the motion tokens of all frames of
-those seconds, the rating prompt of config.json, and the level token to predict.
+those seconds, and the questions of `answers.py` after them. Two sorts of batches take turns: single frames (of stills,
+clips and photos that people scored) beside a second of motion that may stutter, with all questions; and windows of K
+seconds of rendered clips with their own motion.
 """
 
 import json
@@ -12,28 +14,44 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.stats import pearsonr, spearmanr
 
+from .answers import (
+    Answers,
+    Labels,
+    Phrases,
+    answers_loss,
+    ask,
+    clip_prefix,
+    rating_turn,
+    spatial_turn,
+    temporal_turn,
+    turn_logits,
+)
 from .dataset import Clip, Part
-from .losses import level_score, quality_loss, soft_levels
-from .motion import motion_features
-from .vision import vision_tokens
+from .losses import level_score
+from .motion import RATES, Run, motion_features, motion_sample
+from .recipes import TYPE_OF_KIND
+from .views import GRID
+from .vision import DECAY, VERSIONS, Batches, rectangle_iou, vision_tokens
 
-# How often a batch has windows of K seconds: single seconds make the timeline, ten seconds are a full window.
-WINDOW_SHARES = {1: 0.35, 2: 0.25, 3: 0.18, 4: 0.1, 6: 0.06, 10: 0.06}
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """The rating prompt as token ids: before the key frames, between key frames and motion, after the motion; then
-    the five level tokens and what follows a level token in the full answer."""
-
-    before: list[int]
-    between: list[int]
-    after: list[int]
-    levels: list[int]
-    closing: list[int]
+# How often a batch of windows has K seconds.
+WINDOW_SHARES = {1: 0.3, 2: 0.35, 3: 0.23, 4: 0.08, 10: 0.04}
+# Seconds of a made-up clip with or without stutter, and how often a drawn second stutters.
+MOTION_SECONDS = 4
+STUTTER_SHARE = 0.4
+# How often a frame has no motion tokens, as a picture or a clip of fewer than four frames.
+STILL_SHARE = 0.25
+# What is trained in the first and in the second part of a stage: (rating, localisation).
+ORDERS = {
+    "direct": ((1.0, 0.0), (1.0, 0.0)),
+    "mix": ((1.0, 1.0), (1.0, 1.0)),
+    "complementary": ((0.0, 1.0), (1.0, 1.0)),
+}
+# Share of a stage that its first part takes.
+FIRST_PART = 0.3
+# Every tenth content is left out of training; thresholds and temperatures are found on them.
+KEPT_BACK = 10
 
 
 @dataclass(frozen=True)
@@ -61,142 +79,294 @@ def window(clip: Clip, phase: int, first: int, seconds: int) -> Window:
     return Window(key, joined[: len(joined) // 4 * 4], float(np.mean(scores)))
 
 
-def draw_windows(clips: list[Clip], count: int, rng: np.random.Generator) -> list[tuple[Clip, Window]]:
-    """A batch of windows of equal length: one number of seconds and one frame rate, drawn by their shares."""
+def draw_windows(clips: list[Clip], groups: int, rng: np.random.Generator) -> list[tuple[Clip, Window]]:
+    """Windows of one length and frame rate, VERSIONS of each of `groups` contents."""
     seconds = int(rng.choice(list(WINDOW_SHARES), p=list(WINDOW_SHARES.values())))
     rate = clips[int(rng.integers(len(clips)))].meta["rate"]
-    fitting = [clip for clip in clips if clip.meta["rate"] == rate]
+    contents = {}
+    for clip in clips:
+        if clip.meta["rate"] == rate:
+            contents.setdefault(clip.meta["content"], []).append(clip)
+    names = list(contents)
     batch = []
-    for clip in (fitting[int(i)] for i in rng.integers(0, len(fitting), count)):
-        phase = int(rng.integers(0, 2)) if clip.meta["frames"] >= 2 * rate else 0
-        available = (clip.meta["frames"] - (int(clip.positions[1]) if phase else 0)) // rate
-        first = int(rng.integers(0, max(1, available - seconds + 1)))
-        batch.append((clip, window(clip, phase, first, seconds)))
+    for name in (names[int(i)] for i in rng.choice(len(names), groups, replace=len(names) < groups)):
+        versions = contents[name]
+        for i in rng.choice(len(versions), VERSIONS, replace=len(versions) < VERSIONS):
+            clip = versions[int(i)]
+            phase = int(rng.integers(0, 2)) if clip.meta["frames"] >= 2 * rate else 0
+            available = (clip.meta["frames"] - (int(clip.positions[1]) if phase else 0)) // rate
+            first = int(rng.integers(0, max(1, available - seconds + 1)))
+            batch.append((clip, window(clip, phase, first, seconds)))
     return batch
 
 
+@dataclass
+class Motion:
+    """Single seconds by frame rate: features f32 [n,rate,width] before positions, and whether each stutters, bool [n]."""
+
+    features: dict[int, torch.Tensor]
+    stutters: dict[int, np.ndarray]
+
+    def draw(self, rate: int, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """`count` seconds and whether they stutter, i64."""
+        stutters = self.stutters[rate]
+        sides = [np.flatnonzero(stutters == side) for side in (False, True)]
+        rows = [int(rng.choice(sides[int(rng.random() < STUTTER_SHARE)])) for _ in range(count)]
+        return self.features[rate][rows], torch.from_numpy(stutters[rows]).long()
+
+
+def write_motion_samples(file: Path, runs: list[Run], count: int, seed: int) -> None:
+    """Writes `count` made-up clips of MOTION_SECONDS: per frame rate `frames` u8 [n,T,48,48,3] and `stutters` bool [n,S]."""
+    rng = np.random.default_rng([seed, 77])
+    drawn = {rate: [] for rate in RATES}
+    for i in range(count):
+        rate = RATES[i % len(RATES)]
+        drawn[rate].append(motion_sample(runs, MOTION_SECONDS, rng, rate=rate))
+    arrays = {}
+    for rate, samples in drawn.items():
+        arrays[f"frames{rate}"] = np.stack([sample.frames for sample in samples])
+        arrays[f"stutters{rate}"] = np.stack([sample.seconds > 0 for sample in samples])
+    part = file.with_name(f".{file.name}")
+    np.savez(part, **arrays)
+    part.rename(file)
+
+
 @torch.inference_mode()
-def cache_vision(tower, part: Part) -> torch.Tensor:
-    """Tokens bf16 [F,j,144,d] of every frame and every sampling of its fragments."""
-    tower.eval()
-    out = []
-    for i in range(0, len(part.target), 32):
-        fragments = part.fragments[i : i + 32]
-        squash = part.squash[i : i + 32, None].expand_as(fragments)
-        statistics = torch.cat([squash, fragments], -1).flatten(0, 1).float()
-        with torch.autocast("cpu", torch.bfloat16):
-            tokens = vision_tokens(tower, statistics)[1]
-        out.append(tokens.bfloat16().unflatten(0, fragments.shape[:2]))
-    return torch.cat(out)
+def load_motion(pathway, file: Path) -> Motion:
+    """The seconds of made-up clips as features, each computed with its neighbours as the engine does."""
+    pathway.eval()
+    features, stutters = {}, {}
+    with np.load(file) as data:
+        for rate in RATES:
+            frames = data[f"frames{rate}"]
+            made = torch.cat([motion_features(pathway, torch.from_numpy(frames[i : i + 4])) for i in range(0, len(frames), 4)])
+            features[rate] = made.unflatten(1, (MOTION_SECONDS, rate)).flatten(0, 1).clone()
+            stutters[rate] = data[f"stutters{rate}"].reshape(-1)
+    return Motion(features, stutters)
 
 
 @torch.inference_mode()
 def cache_motion(pathway, clips: list[Clip]) -> dict[str, torch.Tensor]:
     """Motion features f32 [N,width] of every clip, before positions."""
     pathway.eval()
-    return {clip.name: motion_features(pathway, torch.from_numpy(clip.motion[None]))[0] for clip in clips}
+    return {clip.name: motion_features(pathway, torch.from_numpy(clip.motion[None]))[0].clone() for clip in clips}
 
 
-def rating_logits(network, prompt: Prompt, vision: torch.Tensor, motion: torch.Tensor, positions: torch.Tensor, answer=None):
-    """Logits after the rating prompt.
+def is_kept_back(part: Part) -> torch.Tensor:
+    """Which frames of a part belong to contents that are left out of training, bool [F]."""
+    return part.group % KEPT_BACK == 0
 
-    `vision` [b,K,144,d] tokens, `motion` [b,T,width] features (T may be 0), `positions` i64 [T]. Without `answer`
-    [b,V] logits for the level token; with `answer` i64 [b,n] appended, [b,n+1,V].
-    """
-    batch = len(vision)
-    key = network.project_vision(vision.flatten(0, 1)).unflatten(0, vision.shape[:2]).flatten(1, 2)
-    newline = network.model.image_newline.expand(batch, 1, -1)
-    moving = network.model.slowfast_projector(motion + network.model.slowfast.position_embedding(positions))
-    before, between, after = (
-        network.embed(torch.tensor(ids)).expand(batch, -1, -1) for ids in (prompt.before, prompt.between, prompt.after)
-    )
-    pieces = [before, key, newline, between, moving, after]
-    if answer is not None:
-        pieces.append(network.embed(answer))
-    sequence = torch.cat([piece.to(before.dtype) for piece in pieces], 1)
-    logits = network.logits(sequence, last=1 if answer is None else 1 + answer.shape[1])
-    return logits[:, 0] if answer is None else logits
+
+class Draws:
+    """Draws batches of both sorts: vision statistics [b,K,144,280], motion features [b,T,width] with positions [b,T], and
+    labels. With `kept_back` those of the contents that are left out of training, else of all others."""
+
+    def __init__(self, parts: list[Part], shares: list[int], motion: Motion, clip_motion: dict, rng, kept_back: bool = False):
+        self.rng, self.motion, self.clip_motion = rng, motion, clip_motion
+        self.batches = Batches(parts, shares, rng)
+        for part, groups in zip(parts, self.batches.groups):
+            chosen = is_kept_back(part) == kept_back
+            groups[:] = [rows for rows in groups if chosen[rows[0]]]
+        self.clips = next(part for part in parts if part.clips)
+        chosen = is_kept_back(self.clips) == kept_back
+        self.windowed = [clip for clip in self.clips.clips if chosen[clip.rows[0]]]
+
+    def frames(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
+        """Frames, each beside a second of motion that is not its own: neither says anything about the other."""
+        batch, rng = self.batches.draw(), self.rng
+        count, rate = len(batch.target), int(rng.choice(RATES))
+        features, stutter = self.motion.draw(rate, count, rng)
+        if rng.random() < STILL_SHARE:
+            features, stutter = features[:, :0], torch.zeros(count, dtype=torch.long)
+        elif rng.random() < 0.3:
+            # The last second of a clip may be cut to a whole multiple of four.
+            features = features[:, : rate // 4 * 4]
+        seconds = torch.from_numpy(rng.integers(0, 10, count))
+        positions = seconds[:, None] * rate + torch.arange(features.shape[1])
+        # What stutter costs is not known, and people's scores are not VMAF's.
+        labels = Labels(batch.target, (stutter == 0) & ~batch.human, batch.kind, batch.severity, batch.cells, batch.seen & ~batch.human, stutter)
+        return batch.statistics[:, None], features, positions, labels
+
+    def windows(self, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
+        """Windows of rendered clips with their own motion."""
+        part, rng = self.clips, self.rng
+        drawn = draw_windows(self.windowed, groups, rng)
+        rows = torch.tensor([item.rows for _, item in drawn])
+        jitter = torch.from_numpy(rng.integers(0, part.fragments.shape[1], rows.shape))
+        statistics = torch.cat([part.squash[rows], part.fragments[rows, jitter]], -1).float()
+        features = torch.stack([self.clip_motion[clip.name][item.frames] for clip, item in drawn])
+        rate, count = drawn[0][0].meta["rate"], len(drawn)
+        first = torch.from_numpy(rng.integers(0, 11 - min(10, rows.shape[1]), count))
+        positions = first[:, None] * rate + torch.arange(features.shape[1])
+        labels = Labels(
+            torch.tensor([item.target for _, item in drawn]),
+            torch.ones(count, dtype=torch.bool),
+            torch.tensor([TYPE_OF_KIND[clip.meta["recipe"]["kind"]] for clip, _ in drawn]),
+            part.severity[rows].mean(1),
+            part.cells[rows[:, 0]],
+            part.seen[rows].all(1),
+            torch.zeros(count, dtype=torch.long),
+        )
+        return statistics, features, positions, labels
 
 
 @torch.inference_mode()
-def clip_scores(network, prompt: Prompt, part: Part, tokens: torch.Tensor, motion: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Score and target of every clip of a part, each as one window, from cached tokens."""
+def answer_frames(network, words: Phrases, part: Part, rows: torch.Tensor, features: torch.Tensor) -> Answers:
+    """Asks everything of frames of a part (their first fragments), each beside a row of motion features [n,T,width]."""
     network.eval()
-    scores, targets = [], []
-    for clip in part.clips:
-        item = window(clip, 0, 0, clip.meta["frames"] // clip.meta["rate"])
-        features = motion[clip.name][item.frames][None]
-        logits = rating_logits(network, prompt, tokens[item.rows, 0].float()[None], features, torch.arange(features.shape[1]))
-        scores.append(level_score(logits[:, prompt.levels].float()).item())
-        targets.append(item.target)
-    network.train()
-    return np.array(scores), np.array(targets)
+    found = []
+    for i in range(0, len(rows), 48):
+        chosen = rows[i : i + 48]
+        statistics = torch.cat([part.squash[chosen], part.fragments[chosen, 0]], -1).float()
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = vision_tokens(network.tower, statistics)[1]
+            moving = features[i : i + 48]
+            prefix = clip_prefix(network, words, tokens.float()[:, None], moving, torch.arange(moving.shape[1]))
+            found.append(ask(network, words, prefix))
+    return Answers.joined(found)
 
 
-def train_decoder(network, prompt: Prompt, train: Part, held_out: Part | None, config: dict, seed: int, out: Path, joint: bool) -> None:
-    """Trains projectors and language model on cached tokens; with `joint` the key-frame tower too, at a tenth of the
-    rate, from cached statistics. Writes the network's state dict to `out`."""
+@torch.inference_mode()
+def answer_draws(network, words: Phrases, draws: Draws, batches: int) -> tuple[Answers, Labels]:
+    """Asks everything of drawn batches of frames; stutter is -100 where there were no motion tokens."""
+    network.eval()
+    found, labels = [], []
+    for _ in range(batches):
+        statistics, features, positions, known = draws.frames()
+        if not features.shape[1]:
+            known.stutter[:] = -100
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = vision_tokens(network.tower, statistics[:, 0])[1]
+            found.append(ask(network, words, clip_prefix(network, words, tokens[:, None], features, positions)))
+        labels.append(known)
+    joined = Labels(*(torch.cat([getattr(one, name) for one in labels]) for name in Labels.__dataclass_fields__))
+    return Answers.joined(found), joined
+
+
+def places(answers: Answers) -> np.ndarray:
+    """The named column and row of every clip, [n,2]."""
+    return torch.stack([answers.column.argmax(1), answers.row.argmax(1)], 1).numpy()
+
+
+def measure_answers(answers: Answers, part: Part, rows: torch.Tensor, stutters: np.ndarray | None = None) -> dict:
+    """Figures of frames: types, places and severities where they can be seen, false alarms, quality, stutter."""
+    kind, cells, severity = part.kind[rows].numpy(), part.cells[rows].numpy(), part.severity[rows].numpy()
+    seen, target = part.seen[rows].numpy(), part.target[rows].numpy()
+    score = level_score(answers.level).numpy()
+    none = answers.kind.softmax(-1)[:, 0].numpy()
+    named = answers.kind[:, 1:].argmax(1).numpy() + 1
+    visible, local = seen & (kind > 0), cells[:, 2] < GRID
+    inside, clean = visible & local, kind == 0
+    threshold = np.quantile(none[clean], 1 / 60)
+    step, wanted = answers.severity.argmax(1).numpy() + 1, np.rint(np.clip(severity, 1, 3))
+    overlap = np.where(answers.place.argmax(1).numpy() == 1, rectangle_iou(places(answers), cells[:, :2]), 0.25)
+    note = {"srcc": spearmanr(score, target)[0], "plcc": pearsonr(score, target)[0], "mae": np.abs(score - target).mean(),
+            "named_local": (named == kind)[inside].mean(), "named_whole": (named == kind)[visible & ~local].mean(),
+            "found": (none < threshold)[visible].mean(), "alarms": (none < 0.5)[clean].mean(),
+            "whole": (answers.place.argmax(1).numpy() == local)[visible].mean(), "iou": overlap[inside].mean(),
+            "severity": (step == wanted)[visible].mean(), "within_one": (np.abs(step - wanted) <= 1)[visible].mean()}  # fmt: skip
+    if stutters is not None:
+        odds = (answers.stutter[:, 1] - answers.stutter[:, 0]).numpy()
+        note["stutter"] = (odds[stutters] > np.quantile(odds[~stutters], 1 - 1 / 60)).mean()
+    return {name: round(float(value), 3) for name, value in note.items()}
+
+
+def init_decoder(network, heads: dict[str, torch.Tensor]) -> None:
+    """A start from which places are learned in minutes.
+
+    The projector begins with what the tower's training heads read from a cell: each of their logits goes through a pair
+    of opposite units, GELU(x) - GELU(-x) = x, to a direction of its own. The position of a token is written as smooth
+    waves of its column and row, so that the mean over some tokens tells where they are. Words are as large as they."""
+    first, _, last = network.model.mm_projector
+    weight, bias = heads["late.weight"], heads["late.bias"]
+    count, width = len(weight), last.out_features
+    side = network.config.pooled_grid
+    at = torch.arange(side) / (side - 1) * math.pi
+    waves = torch.stack([torch.cos(k * at) for k in range(1, side)], 1)
+    along = torch.cat([waves[None].expand(side, -1, -1), waves[:, None].expand(-1, side, -1)], -1).flatten(0, 1)
+    with torch.no_grad():
+        for sign, start in ((1, 0), (-1, count)):
+            first.weight[start : start + count] = 0.3 * sign * weight
+            first.bias[start : start + count] = 0.3 * sign * bias
+        directions = torch.randn(width, count) / math.sqrt(width)
+        last.weight[:, :count] = directions
+        last.weight[:, count : 2 * count] = -directions
+        spread = torch.randn(along.shape[1], width) / math.sqrt(width)
+        network.model.mm_projector_position.weight.copy_(along @ spread)
+        network.model.embed_tokens.weight.normal_(0, 1 / math.sqrt(width))
+
+
+@dataclass
+class Check:
+    """Held-out frames to look at while training."""
+
+    part: Part
+    rows: torch.Tensor
+    motion: Motion
+
+    def __call__(self, network, words: Phrases) -> dict:
+        rng, rate = np.random.default_rng(0), 25
+        features, stutter = self.motion.draw(rate, len(self.rows), rng)
+        answers = answer_frames(network, words, self.part, self.rows, features)
+        return measure_answers(answers, self.part, self.rows, stutter.numpy().astype(bool))
+
+
+def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check], config: dict, seed: int, out: Path, joint: bool) -> None:
+    """Trains projectors and language model on `draws`; with `joint` the key-frame tower too, at a tenth of the rate. A
+    running average of the weights is what is measured and written to `out`."""
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, int(joint)])
     settings = config["joint" if joint else "decoder"]
     tower, pathway = network.tower, network.model.slowfast
-    motion = cache_motion(pathway, train.clips)
-    tokens = None if joint else cache_vision(tower, train)
-    held = (cache_motion(pathway, held_out.clips), cache_vision(tower, held_out)) if held_out else None
     # The pathway's positions belong to the sequence: they are trained here, not with the pathway.
     frozen = {id(p) for module in (tower, pathway.feature_extraction) for p in module.parameters()}
     rest = [p for p in network.parameters() if p.requires_grad and id(p) not in frozen]
     groups = [{"params": rest, "base": settings["learning_rate"]}]
     if joint:
-        moving = [p for p in tower.parameters() if p.requires_grad]
-        groups.append({"params": moving, "base": settings["learning_rate"] * 0.1})
+        groups.append({"params": [p for p in tower.parameters() if p.requires_grad], "base": settings["learning_rate"] * 0.1})
     parameters = [p for group in groups for p in group["params"]]
     optimizer = torch.optim.AdamW(groups, settings["learning_rate"], (0.9, 0.98), weight_decay=settings["weight_decay"])
-    batch, steps, start = settings["batch"], settings["samples"] // settings["batch"], time.time()
-    jitters = train.fragments.shape[1]
-    network.train(), tower.eval(), pathway.eval()
+    batch = VERSIONS * sum(draws.batches.shares)
+    steps, begin = settings["samples"] // batch, time.time()
+    order = ORDERS["mix" if joint else settings["order"]]
+    average = [p.detach().clone() for p in parameters]
+    # The tower's norm keeps the statistics it was given; the rest behaves the same in both modes.
+    network.eval()
+    losses: dict[str, float] = {}
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = group["base"] * min(1, (step + 1) / 30) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
-        drawn = draw_windows(train.clips, batch, rng)
-        rows = torch.tensor([item.rows for _, item in drawn])
-        jitter = torch.from_numpy(rng.integers(0, jitters, rows.shape))
-        target = torch.tensor([item.target for _, item in drawn])
-        features = torch.stack([motion[clip.name][item.frames] for clip, item in drawn])
-        if rng.random() < 0.05:
-            # A clip of fewer than four frames has no motion tokens.
-            features = features[:, :0]
-        offset = int(rng.integers(0, 300)) if rng.random() < 0.3 else 0
-        positions = torch.arange(offset, offset + features.shape[1])
-        level = soft_levels(target).argmax(1)
-        answer = torch.tensor([[prompt.levels[i], *prompt.closing[:-1]] for i in level.tolist()])
-        statistics = torch.cat([train.squash[rows], train.fragments[rows, jitter]], -1).float() if joint else None
+            group["lr"] = group["base"] * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+        rating, localisation = order[int(step >= FIRST_PART * steps)]
+        windows = rating > 0 and rng.random() < settings["window_share"]
+        statistics, features, positions, labels = draws.windows(sum(draws.batches.shares)) if windows else draws.frames()
+        turns = []
+        if rating:
+            turns.append(rating_turn(words, labels))
+        if localisation:
+            turns.append(spatial_turn(words, labels))
+            if features.shape[1]:
+                turns.append(temporal_turn(words, labels))
         with torch.autocast("cpu", torch.bfloat16):
-            if joint:
-                vision = vision_tokens(tower, statistics.flatten(0, 1))[1].unflatten(0, rows.shape)
-            else:
-                vision = tokens[rows, jitter]
-            logits = rating_logits(network, prompt, vision, features, positions, answer).float()
-        first = logits[:, 0]
-        wanted = torch.zeros_like(first).index_add(1, torch.tensor(prompt.levels), soft_levels(target))
-        loss = quality_loss(first[:, prompt.levels], target) - 0.3 * (wanted * first.log_softmax(-1)).sum(1).mean()
-        closing = torch.tensor(prompt.closing).expand(batch, -1)
-        loss = loss + 0.1 * F.cross_entropy(logits[:, 1:].flatten(0, 1), closing.flatten())
+            with torch.set_grad_enabled(joint):
+                vision = vision_tokens(tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
+            prefix = clip_prefix(network, words, vision, features, positions)
+            logits = turn_logits(network, prefix, [turn.ids for turn in turns])
+        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        if (step + 1) % max(1, steps // 6) == 0:
-            note = {"samples": (step + 1) * batch, "seconds": round(time.time() - start), "loss": round(loss.item(), 3)}
-            if held:
-                if joint:
-                    held = (held[0], cache_vision(tower, held_out))
-                scores, targets = clip_scores(network, prompt, held_out, held[1], held[0])
-                note |= {
-                    "srcc": round(float(spearmanr(scores, targets)[0]), 3),
-                    "plcc": round(float(pearsonr(scores, targets)[0]), 3),
-                    "mae": round(float(np.abs(scores - targets).mean()), 2),
-                }
-                tower.eval(), pathway.eval()
+        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(DECAY, step / (step + 10)))
+        losses |= {name: 0.97 * losses.get(name, value) + 0.03 * value for name, value in parts.items()}
+        if (step + 1) % max(1, steps // settings["notes"]) == 0 or step + 1 == steps:
+            note = {"samples": (step + 1) * batch, "seconds": round(time.time() - begin),
+                    "loss": {name: round(value, 3) for name, value in losses.items()}}  # fmt: skip
             print("joint" if joint else "decoder", json.dumps(note), flush=True)
-    torch.save(network.state_dict(), out)
+            current = [p.detach().clone() for p in parameters]
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, average)
+                for name, check in checks.items():
+                    print(f"  {name}", json.dumps(check(network, words)), flush=True)
+                torch.save(network.state_dict(), out)
+                if step + 1 < steps:
+                    torch._foreach_copy_(parameters, current)

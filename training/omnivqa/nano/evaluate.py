@@ -1,4 +1,5 @@
-"""Measures an exported checkpoint on held-out sources: correlations with bootstrap intervals, and every ladder."""
+"""Measures an exported checkpoint on held-out sources: correlations with bootstrap intervals, every ladder, and what it
+says is wrong, where and when."""
 
 import json
 from collections import defaultdict
@@ -10,10 +11,21 @@ import torch
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
 from ..checkpoint import load_checkpoint
-from ..sequence import clip_tokens, load_tokenizer, rate
-from .recipes import STRENGTH_KINDS
+from ..sequence import load_tokenizer
+from .answers import Answers, Phrases, ask, clip_prefix, phrases
+from .calibration import calibration_error
+from .dataset import Part, load_part, load_stills, write_statistics
+from .decoder import MOTION_SECONDS, cache_motion, load_motion, places, window, write_motion_samples
+from .losses import level_score, soft_levels
+from .motion import load_runs
+from .recipes import STRENGTH_KINDS, TYPES
 from .render import LADDERS, render
 from .sources import load_sources
+from .statistics import CellStatistics
+from .stills import source_pictures, write_stills
+from .towers import photo_files
+from .views import GRID
+from .vision import rectangle_iou, vision_tokens
 
 RESAMPLES = 500
 
@@ -32,20 +44,28 @@ class Rated:
     score: float
 
 
-def rate_part(folder: Path, model: Path) -> list[Rated]:
-    """Rates every item of a folder with the checkpoint in `model`, from its pixels, as one window."""
-    network, tokenizer = load_checkpoint(model), load_tokenizer(model)
+def frame_tokens(network, part: Part, rows: torch.Tensor) -> torch.Tensor:
+    """The tower's tokens f32 [n,144,d] of frames, from their first fragments (in held-out parts those of inference)."""
+    statistics = torch.cat([part.squash[rows], part.fragments[rows, 0]], -1).float()
+    return vision_tokens(network.tower, statistics)[1]
+
+
+@torch.inference_mode()
+def rate_part(network, words: Phrases, folder: Path, part: Part, motion: dict[str, torch.Tensor]) -> list[Rated]:
+    """Rates every clip of a part, which was loaded from `folder`, as one window."""
     rated = []
-    for path in sorted(folder.glob("[!.]*.npz")):
-        with np.load(path) as data:
-            meta = json.loads(str(data["meta"]))
-            keys = data["positions"] % meta["rate"] == 0
-            views = np.stack([data["squash"][keys], data["fragments"][keys, 0]], 1)
-            motion, vmaf = torch.from_numpy(data["motion"]), float(data["vmaf"].mean())
-        recipe = meta["recipe"]
-        score = rate(network, tokenizer, clip_tokens(network, torch.from_numpy(views), motion)).score * 100
+    for clip in part.clips:
+        with np.load(folder / f"{clip.name}.npz") as data:
+            vmaf = float(data["vmaf"].mean())
+        item = window(clip, 0, 0, clip.meta["frames"] // clip.meta["rate"])
+        features = motion[clip.name][item.frames][None]
+        prefix = clip_prefix(network, words, frame_tokens(network, part, torch.tensor(item.rows))[None], features,
+                             torch.arange(features.shape[1]))  # fmt: skip
+        question = torch.tensor([words.questions["rating"] + words.openings["rating"]])
+        logits = network.logits(torch.cat([prefix, network.embed(question)], 1), last=1)[0, 0, words.choices["level"]]
+        meta, recipe = clip.meta, clip.meta["recipe"]
         rated.append(Rated(meta["content"], meta["source_kind"], recipe["kind"], recipe["strength"], recipe["local"],
-                           vmaf, meta["strength_target"], score))  # fmt: skip
+                           vmaf, meta["strength_target"], float(level_score(logits.float()))))  # fmt: skip
     return rated
 
 
@@ -127,9 +147,145 @@ def report(ladders: list[Rated], random: list[Rated]) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Heard:
+    """Answers about n frames with their labels and the content (or group) of each, for a table."""
+
+    answers: Answers
+    kind: np.ndarray
+    steps: np.ndarray
+    cells: np.ndarray
+    seen: np.ndarray
+    target: np.ndarray
+    content: np.ndarray
+
+    @staticmethod
+    def joined(parts: list["Heard"]) -> "Heard":
+        rest = [name for name in Heard.__dataclass_fields__ if name != "answers"]
+        return Heard(Answers.joined([part.answers for part in parts]), *(np.concatenate([getattr(part, name) for part in parts]) for name in rest))
+
+
+@torch.inference_mode()
+def hear(network, words: Phrases, part: Part, motion: dict[str, torch.Tensor] | None) -> Heard:
+    """Asks about every second of a part's clips, each in a context of its own with its own motion, as the engine does; or
+    about every frame of a part without clips, as pictures."""
+    network.eval()
+    answers, order = [], []
+    if motion is None:
+        rows = torch.arange(len(part.target))
+        for chosen in rows.split(32):
+            none = torch.zeros(len(chosen), 0, network.config.motion.widths[-1])
+            prefix = clip_prefix(network, words, frame_tokens(network, part, chosen)[:, None], none, torch.arange(0))
+            answers.append(ask(network, words, prefix))
+        order = rows
+    else:
+        for clip in part.clips:
+            rate = clip.meta["rate"]
+            used = network.config.motion.frames_used(clip.meta["frames"])
+            seconds = clip.meta["frames"] // rate
+            tokens = frame_tokens(network, part, torch.from_numpy(clip.rows[: 2 * seconds : 2]))
+            for second in range(seconds):
+                at = torch.arange(second * rate, min((second + 1) * rate, used))
+                prefix = clip_prefix(network, words, tokens[None, second, None], motion[clip.name][at][None], at)
+                answers.append(ask(network, words, prefix))
+            order += clip.rows[: 2 * seconds : 2].tolist()
+        order = torch.tensor(order)
+    pick = lambda values: values[order].numpy()  # noqa: E731
+    return Heard(Answers.joined(answers), pick(part.kind), pick(part.severity), pick(part.cells), pick(part.seen), pick(part.target), pick(part.group))
+
+
+def share(values: np.ndarray, content: np.ndarray, seed: int = 0) -> str:
+    """The mean of n values with the 95 % interval of a bootstrap over contents."""
+    if not len(values):
+        return "-"
+    names, index = np.unique(content, return_inverse=True)
+    sums, counts = np.bincount(index, values), np.bincount(index)
+    rng = np.random.default_rng(seed)
+    drawn = [sums[rows].sum() / counts[rows].sum() for rows in rng.integers(0, len(names), (RESAMPLES, len(names)))]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
+def localisation_report(heard: dict[str, Heard], calibration: dict) -> list[str]:
+    """Tables of what is found, how it is named, where and how badly, as Markdown."""
+    lines = ["| held-out frames | n | found | named right | of the found | IoU of the place | severity exact | within one step |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    alarms = ["| pristine | seconds | false alarms a minute |", "|---|---|---|"]
+    for name, part in heard.items():
+        answers = part.answers
+        none = (answers.kind / calibration["spatial"]["temperature"]).softmax(-1)[:, 0].numpy()
+        found = none < 1 - calibration["spatial"]["threshold"]
+        named = answers.kind[:, 1:].argmax(1).numpy() + 1
+        local = part.cells[:, 2] < GRID
+        whole = answers.place.argmax(1).numpy() == 0
+        there = np.where(local, np.where(whole, 0.25, rectangle_iou(places(answers), part.cells[:, :2])), np.where(whole, 1, 0.25))
+        gap = np.abs(answers.severity.argmax(1).numpy() + 1 - np.rint(np.clip(part.steps, 1, 3)))
+        visible = part.seen & (part.kind > 0)
+        rows = {"**a quarter of the frame**": visible & local, "the whole frame": visible & ~local}
+        rows |= {f"quarter, {kind}": visible & local & (part.kind == i) for i, kind in enumerate(TYPES) if i}
+        rows |= {f"whole, {kind}": visible & ~local & (part.kind == i) for i, kind in enumerate(TYPES) if i}
+        for title, chosen in rows.items():
+            of = chosen & found
+            cells = [share(found[chosen].astype(float), part.content[chosen]), share((named == part.kind)[chosen].astype(float), part.content[chosen]),
+                     share((named == part.kind)[of].astype(float), part.content[of]), share(there[chosen], part.content[chosen]),
+                     share((gap == 0)[chosen].astype(float), part.content[chosen]), share((gap <= 1)[chosen].astype(float), part.content[chosen])]  # fmt: skip
+            lines.append(f"| {name}: {title} | {int(chosen.sum())} | " + " | ".join(cells) + " |")
+        clean = part.kind == 0
+        if clean.any():
+            rate = share(found[clean] * 60.0, part.content[clean])
+            alarms.append(f"| {name} | {int(clean.sum())} | {rate} |")
+        label = torch.from_numpy(part.kind)
+        seen = torch.from_numpy(part.seen)
+        error = calibration_error(answers.kind[seen] / calibration["spatial"]["temperature"], label[seen])
+        levels = calibration_error(answers.level, soft_levels(torch.from_numpy(part.target)).argmax(1))
+        alarms.append(f"| {name}: calibration error of the type {error:.3f}, of the level {levels:.3f} | | |")
+    return [*lines, "", *alarms]
+
+
+@torch.inference_mode()
+def stutter_report(network, words: Phrases, file: Path, pictures: Part, calibration: dict) -> list[str]:
+    """How many of the made-up clips' stuttering seconds are found, and false alarms, as Markdown. A second's key frame is
+    any of `pictures`."""
+    motion, done = load_motion(network.model.slowfast, file), 0
+    lines = ["| frame rate | stuttering seconds | found | clean seconds | false alarms a minute |", "|---|---|---|---|---|"]
+    for rate, features in motion.features.items():
+        found = []
+        for rows in features.split(32):
+            tokens = frame_tokens(network, pictures, torch.arange(done, done + len(rows)) % len(pictures.target))
+            prefix = clip_prefix(network, words, tokens[:, None], rows, torch.arange(rate))
+            logits = ask(network, words, prefix).stutter / calibration["temporal"]["temperature"]
+            found.append(logits.softmax(-1)[:, 1] >= calibration["temporal"]["threshold"])
+            done += len(rows)
+        found, true = torch.cat(found).numpy().astype(float), motion.stutters[rate]
+        clip = np.arange(len(true)) // MOTION_SECONDS
+        cells = [share(found[true], clip[true]), int((~true).sum()), share(found[~true] * 60, clip[~true])]
+        lines.append(f"| {rate} | {int(true.sum())} | " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
 def evaluate(sources_folder: Path, work: Path, model: Path, config: dict, workers: int) -> None:
-    """Renders the held-out clips that are not there yet, rates them, and prints the report."""
-    sources = load_sources(sources_folder, work, config["seed"])
+    """Renders what is held out and not there yet, asks the checkpoint about it, and prints the report."""
+    seed, statistics = config["seed"], CellStatistics()
+    sources = load_sources(sources_folder, work, seed)
+    held_out = [source for source in sources if source.held_out]
+    photos = photo_files(sources_folder)
     for part in ("ladders", "random"):
         render(sources, config, work, part, workers)
-    print(report(rate_part(work / "ladders", model), rate_part(work / "random", model)))
+        write_statistics(work / part, statistics)
+    stills, runs = work / "stills_held", work / "motion_held.npz"
+    frames = [source_pictures(source, photos.get(source.content)) for source in held_out]
+    write_stills(stills, frames, config["data"]["stills_held_groups"], config["data"]["versions"], seed, statistics, held_out=True)
+    if not runs.exists():
+        write_motion_samples(runs, load_runs(held_out, photos, work / "runs"), config["decoder"]["motion_held_samples"], seed + 1)
+    network, tokenizer = load_checkpoint(model), load_tokenizer(model)
+    words, calibration = phrases(network.config, tokenizer), network.config.omnivqa.localization.calibration
+    rated, heard = {}, {}
+    for name in ("ladders", "random"):
+        part = load_part(work / name)
+        motion = cache_motion(network.model.slowfast, part.clips)
+        rated[name] = rate_part(network, words, work / name, part, motion)
+        heard["clips drawn like training" if name == "random" else "ladders"] = hear(network, words, part, motion)
+    pictures = load_stills(stills)
+    heard["stills"] = hear(network, words, pictures, None)
+    print("\n".join([report(rated["ladders"], rated["random"]), "", *localisation_report(heard, calibration), "",
+                     *stutter_report(network, words, runs, pictures, calibration)]))  # fmt: skip

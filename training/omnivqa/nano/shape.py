@@ -1,12 +1,53 @@
 """The shape of Nano's network, from nano.toml and the tokenizer."""
 
-from ..config import Family, ModelConfig, MotionConfig, Rating, View, VisionConfig
-from .views import AREA, CELL, SIZE
+from ..config import (
+    Family,
+    Localization,
+    ModelConfig,
+    MotionConfig,
+    PlaceWords,
+    Rating,
+    SeverityWords,
+    SpatialWords,
+    TemporalWords,
+    View,
+    VisionConfig,
+)
+from ..tokenizer import FAULTS, NUMBERS, STEPS
+from .recipes import TYPES
+from .views import AREA, CELL, GRID, SIZE
 
+# The same for every question, so that several can be asked of a clip that was read once.
+CHAT = "The key frames of this video are:\n<image>. And the motion feature of the video is\n<image>. {question}"
 RATING = Rating(
-    user="The key frames of this video are:\n<image>. And the motion feature of the video is\n<image>. "
-    "How would you rate the quality of this video?",
-    assistant="The quality of the video is",
+    user=CHAT.replace("{question}", "How would you rate the quality of this video?"), assistant="The quality of the video is"
+)
+UNCALIBRATED = {
+    "spatial": {"temperature": 1.0, "threshold": 0.5},
+    "severity": {"temperature": 1.0},
+    "place": {"temperature": 1.0},
+    "temporal": {"temperature": 1.0, "threshold": 0.5},
+}
+LOCALIZATION = Localization(
+    spatial=SpatialWords(
+        question="What is wrong here?",
+        answer="The distortion is",
+        none=" none",
+        types={name: f" {word}" for name, word in zip(TYPES[1:], FAULTS, strict=True)},
+    ),
+    severity=SeverityWords(prefix=",", levels=tuple(f" {step}" for step in STEPS)),
+    place=PlaceWords(
+        prefix=",",
+        whole=" whole",
+        part=" column",
+        columns=tuple(f" {number}" for number in NUMBERS),
+        between=", row",
+        rows=tuple(f" {number}" for number in NUMBERS),
+    ),
+    temporal=TemporalWords(question="Does it stutter?", answer="Stutter:", yes=" yes", no=" no"),
+    calibration=UNCALIBRATED,
+    grid=GRID,
+    size=GRID // 2,
 )
 
 
@@ -51,5 +92,5 @@ def nano_config(settings: dict, end_of_text: int, end_of_turn: int) -> ModelConf
             widths=tuple(motion["widths"]),
             inner_widths=tuple(motion["inner_widths"]),
         ),
-        omnivqa=Family(family="nano-rater", token_layout="separate", rating=RATING, chat=None),
+        omnivqa=Family(family="nano-rater", token_layout="separate", rating=RATING, chat=CHAT, localization=LOCALIZATION),
     )
