@@ -2,7 +2,7 @@
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { capture, composeArguments, inputUrl, keepAllFrames, locateFfmpeg, Supervised } from './ffmpeg.ts';
 import { inputLimits, maxPixels, seekMargin, seekStep } from './formats.ts';
-import { cutFragments, type Size, sentSize, shrinkBeforeRgb, targetSize } from './geometry.ts';
+import { boxSize, cutFragments, type Size, sentSize, shrinkBeforeRgb, targetSize } from './geometry.ts';
 import { NutReader } from './nut.ts';
 import { firstFrameTime } from './origin.ts';
 import { fingerprint, type VideoInfo } from './probe.ts';
@@ -263,7 +263,8 @@ async function* decodeWindows(
   const viewBytes = viewSize * viewSize * 3;
 
   const motionTarget: Size = { width: plan.motionSize, height: plan.motionSize };
-  const motionSent = sentSize(source, motionTarget);
+  const boxes = boxSize(source, motionTarget);
+  const motionSent = boxes ?? sentSize(source, motionTarget);
   const motionResampler = resampler(motionSent, motionTarget);
   const motionBytes = motionTarget.width * motionTarget.height * 3;
   const views = plan.views.map((view) => {
@@ -314,9 +315,11 @@ async function* decodeWindows(
   const resize = ({ width, height }: Size) => `scale=${width}:${height}:${shrink},format=gbrp`;
   const graph = [
     `[0:${info.streamIndex}]${entry.join(',')}[all]${viewCount > 0 ? '[some]' : ''}`,
-    factor === 1
-      ? `[all]${toRgb},${resize(motionSent)}[motion]`
-      : `[all]scale=${early.width}:${early.height}:flags=area+${exact},${toneMap ?? 'format=gbrp'},${resize(motionSent)}[motion]`,
+    boxes
+      ? `[all]scale=${boxes.width}:${boxes.height}:flags=area+${exact},${toneMap ?? 'format=gbrp'}[motion]`
+      : factor === 1
+        ? `[all]${toRgb},${resize(motionSent)}[motion]`
+        : `[all]scale=${early.width}:${early.height}:flags=area+${exact},${toneMap ?? 'format=gbrp'},${resize(motionSent)}[motion]`,
   ];
   if (viewCount > 0) {
     graph.push(
