@@ -124,6 +124,10 @@ export const exact = 'accurate_rnd+full_chroma_int+full_chroma_inp';
  */
 const shrink = `flags=lanczos+${exact}:param0=2`;
 
+/** Bytes of frames, and frames, that ffmpeg may decode ahead of what is read here. */
+const aheadBytes = 64 * 2 ** 20;
+const aheadFrames = 256;
+
 /** Frames that ffmpeg may hold back to interleave the streams, in its microseconds of a time base of 1/1000. */
 const interleave = 16_000;
 
@@ -327,6 +331,9 @@ async function* decodeWindows(
       ...views.map(({ sent }, i) => `[full${i}]${resize(sent)}[view${i}]`),
     );
   }
+  const bytesOf = (size: Size) => size.width * size.height * 3;
+  const perSecond = interval * bytesOf(motionSent) + views.reduce((sum, { sent }) => sum + bytesOf(sent), 0);
+  const queued = Math.min(aheadFrames, Math.ceil((aheadBytes * (interval + viewCount)) / perSecond));
   const args = composeArguments({
     inputs: [
       {
@@ -355,7 +362,10 @@ async function* decodeWindows(
       ['-max_interleave_delta', String(interleave)],
       // Broken frames are counted here; ffmpeg must not give up at a share of them.
       ['-max_error_rate', '1'],
-      ['-f', 'nut'],
+      // A thread of ffmpeg's writes to the pipe: decoding goes on while the model keeps this process busy.
+      ['-f', 'fifo'],
+      ['-fifo_format', 'nut'],
+      ['-queue_size', String(queued)],
     ],
     output: 'pipe:1',
   });
