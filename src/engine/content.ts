@@ -42,6 +42,8 @@ export const cancelled = () =>
 
 /** A file that was written to in the last moments may be written to again without a later time of change, ms. */
 const settled = 2_000;
+/** Bytes that are read in the blink of an eye, or nearly. */
+const quicklyRead = 256 * 2 ** 20;
 
 /** Remembers what files hold, so that gigabytes are not read again to find a result that is there. */
 export class Contents {
@@ -59,16 +61,33 @@ export class Contents {
    */
   async of(path: string, signal?: AbortSignal): Promise<Content> {
     const before = await fingerprint(path);
-    const name = createHash('sha256').update(before).digest('hex');
-    const file = join(this.#root, name.slice(0, 2), `${name}.json`);
-    const known = parseJson(await readFile(file, 'utf8').catch(() => '')) as Partial<Content> | undefined;
-    if (known?.fingerprint === before && /^[0-9a-f]{64}$/.test(known.sha256 ?? '')) return known as Content;
+    const known = await this.#find(before);
+    if (known) return known;
     const { mtimeMs } = await stat(path);
     const content: Content = { fingerprint: before, sha256: await sha256OfFile(path, signal) };
     const unchanged = (await fingerprint(path).catch(() => null)) === before;
     if (unchanged && Date.now() - mtimeMs > settled) {
-      await writeWhole(file, JSON.stringify(content)).catch(() => undefined);
+      await writeWhole(this.#file(before), JSON.stringify(content)).catch(() => undefined);
     }
     return content;
+  }
+
+  /** As {@link of}, but a large file is not read for it: null where it was not seen before. */
+  async quick(path: string): Promise<Content | null> {
+    const { size } = await stat(path);
+    return size <= quicklyRead ? this.of(path) : this.#find(await fingerprint(path));
+  }
+
+  async #find(wanted: string): Promise<Content | null> {
+    const text = await readFile(this.#file(wanted), 'utf8').catch(() => '');
+    const known = parseJson(text) as Partial<Content> | null | undefined;
+    return known?.fingerprint === wanted && /^[0-9a-f]{64}$/.test(known.sha256 ?? '')
+      ? (known as Content)
+      : null;
+  }
+
+  #file(wanted: string): string {
+    const name = createHash('sha256').update(wanted).digest('hex');
+    return join(this.#root, name.slice(0, 2), `${name}.json`);
   }
 }

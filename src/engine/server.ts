@@ -192,7 +192,11 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     await refuseKnownNonVideo(path);
     const problems: Problem[] = [];
     const team = teamFolder === null ? null : new TeamFolder(teamFolder);
-    const { sha256 } = await contents.of(path);
+    const shared = (await team?.get(path)) ?? null;
+    // Of a large file that was never read whole, nothing was computed here: looking at it must not take a minute.
+    const content = shared ? await contents.of(path) : await contents.quick(path);
+    if (!content) return { record: null, problems: team?.problems ?? [] };
+    const { sha256 } = content;
     const identity = await findIdentity(choice.model);
     const whole = identity && (await findWhole(path, sha256, identity, choice, team, problems));
     if (whole) return { record: whole, problems: [...problems, ...(team?.problems ?? [])] };
@@ -212,7 +216,6 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
       const state = { end, packets: journal.packets ?? [], stopped: null, wall };
       return { record: compose(facts, ordered, state), problems };
     }
-    const shared = (await team?.get(path)) ?? null;
     problems.push(...(team?.problems ?? []));
     return { record: shared?.video.sha256 === sha256 ? shared : null, problems };
   }

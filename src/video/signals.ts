@@ -210,9 +210,9 @@ export function signalsOf(windows: readonly MeasuredWindow[], packets: readonly 
         partly = change !== null && change.share < cutShare;
       }
       if (mean !== null) {
-        const usual = [...recent].sort((a, b) => a - b)[Math.floor(recent.length / 2)];
         let remember = true;
-        if (usual !== undefined && !partly && mean >= cutLeast && mean >= cutRatio * usual) {
+        const strong = mean >= cutLeast && !partly && recent.length > 0;
+        if (strong && mean >= cutRatio * median(recent)) {
           if (lastCut !== null && returns.get(i)?.includes(lastCut)) {
             cuts.pop();
             lastCut = null;
@@ -250,6 +250,9 @@ export function signalsOf(windows: readonly MeasuredWindow[], packets: readonly 
   };
 }
 
+const median = (values: readonly number[]) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
 /** The bytes of the frames of each run of neighbouring windows, from the packets that are shown during it. */
 function bytesByRun(
   windows: readonly MeasuredWindow[],
@@ -266,16 +269,19 @@ function bytesByRun(
     } else runs.push({ firstFrame, frames: signals.frames, end: signals.end });
   }
   const timed = packets.every(({ time }) => time !== null);
-  const origin = packets.reduce((least, { time }) => Math.min(least, time ?? least), Infinity);
+  const ordered = timed ? [...packets].sort((a, b) => a.time! - b.time!) : packets;
+  const origin = ordered[0]!.time ?? 0;
   let at = 0;
+  let next = 0;
   return runs.flatMap(({ firstFrame, frames, end }) => {
     const own = times.slice(at, at + frames);
     at += frames;
     const start = own[0]!;
     const slack = (0.5 * (end - start)) / frames;
-    const shown = timed
-      ? packets.filter(({ time }) => time! - origin >= start - slack && time! - origin < end - slack)
-      : packets.slice(firstFrame, firstFrame + frames);
+    if (timed) while (next < ordered.length && ordered[next]!.time! - origin < start - slack) next++;
+    const from = timed ? next : firstFrame;
+    if (timed) while (next < ordered.length && ordered[next]!.time! - origin < end - slack) next++;
+    const shown = ordered.slice(from, timed ? next : firstFrame + frames);
     if (shown.length === 0) return own.map(() => 0);
     return frameBytes(
       own.map((time) => time - start),

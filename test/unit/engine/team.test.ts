@@ -59,7 +59,7 @@ describe('TeamFolder', () => {
     expect(await team().get(path)).toBeNull();
   });
 
-  it('never puts less in the place of more', async () => {
+  it('leaves a whole one of the same content and model', async () => {
     const { path, team } = inWorkspace();
     await team().put(path, recordOf({ status: 'complete' }));
     await team().put(path, recordOf({ status: 'partial' }));
