@@ -2,7 +2,7 @@
  * Who shrinks a frame, and how far. The networks are trained on what Pillow's bicubic makes of a whole RGB frame;
  * sending whole frames through a pipe would cost more than decoding them. So ffmpeg shrinks to a size from which
  * {@link Resampler}, which is Pillow's bicubic exactly, goes the last step. Measured against Pillow on whole frames:
- * test/unit/video/pillow.test.ts.
+ * test/unit/video/frames.test.ts.
  */
 import type { FragmentsView, FrameView } from './frames.ts';
 
@@ -41,9 +41,9 @@ export function shrinkBeforeRgb(source: Size, sent: Size): number {
 
 /**
  * The size to which ffmpeg averages whole boxes of pixels for a small target, before they become RGB; null where the
- * target is not small or the frame not large. It leaves what {@link Resampler} needs: box averages about four times as
- * fine as the target differ from Pillow's bicubic by no more than shrinking in two steps does, for a quarter of the
- * work.
+ * target is not small or the frame not large. The rest is {@link Resampler}'s. Held against Pillow on whole frames, box
+ * averages four times as fine as the target are 0.1 to 0.25 of 255 off on average and at most 0.1 % of the values by
+ * more than 2, as with shrinking in two steps (the test allows 0.5), for a quarter of the work.
  */
 export function boxSize(source: Size, target: Size): Size | null {
   if (Math.min(target.width, target.height) >= smallSide) return null;
