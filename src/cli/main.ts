@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { recipeSets } from '../dataset/degrade.ts';
 import { precisions } from '../engine/models.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { type AssessFlags, assessCommand } from './assess.ts';
 import { type ChatFlags, chatCommand } from './chat.ts';
+import { type DegradeFlags, degradeCommand } from './dataset.ts';
 import { errorText, exit, type Io, serialized } from './io.ts';
 import {
   type BenchFlags,
@@ -41,6 +43,15 @@ const chatHelp = `
 Examples:
   omnivqa chat clip.mp4 "What happens at 2 seconds?" --model path/to/checkpoint
   omnivqa chat clip.mp4 --model path/to/checkpoint < questions.txt`;
+
+const degradeHelp = `
+Examples:
+  omnivqa dataset degrade pristine/ --out clips --seed 1 --count 200
+  omnivqa dataset degrade source.mp4 --out clips --seed 1 --set in-context --kinds blur,stutter,pristine
+
+Writes the clips and truth.jsonl: one line per clip with its source, recipe, parameters, and what is wrong
+where and when. The same sources, seed and ffmpeg give the same bytes; a call that was interrupted goes on
+where it stopped. Sources are SDR, progressive, and as clean as you have them.`;
 
 /** Codes of errors that are the caller's: what was named is not there. */
 const usageCodes = new Set(['bad_usage', 'model_not_found']);
@@ -131,6 +142,26 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .addOption(tableFlag())
     .action(does((name: string, flags: BenchFlags) => benchCommand(name, flags, io)));
 
+  const dataset = program.command('dataset').description('Make data sets for training and evaluation.');
+  dataset
+    .command('degrade')
+    .description('Render degraded clips of pristine sources, with the truth of what was done to them.')
+    .argument('<source...>', 'pristine videos, or folders: the videos in them')
+    .requiredOption('--out <folder>', 'where the clips and truth.jsonl go')
+    .requiredOption('--seed <n>', 'which of all the data sets there could be', naturalNumber)
+    .option('--count <n>', 'clips; by default every source gets every level of every recipe', positiveInteger)
+    .option('--kinds <list>', 'ids of recipes, separated by commas', commaSeparated)
+    .addOption(
+      new Option('--set <name>', 'local distortions, whole-clip ones of real pipelines, or both')
+        .choices([...recipeSets])
+        .default('all'),
+    )
+    .option('--seconds <n>', 'longest clip', positiveInteger, 6)
+    .option('--jobs <n>', 'clips made at a time; one per core by default', positiveInteger)
+    .option('-r, --recursive', 'look into the folders of folders too', false)
+    .addHelpText('after', degradeHelp)
+    .action(does((paths: string[], flags: DegradeFlags) => degradeCommand(paths, flags, io)));
+
   try {
     await program.parseAsync(argv, { from: 'user' });
     return status;
@@ -148,6 +179,21 @@ function positiveInteger(text: string): number {
   if (!Number.isSafeInteger(value) || value < 1)
     throw new InvalidArgumentError('It must be a whole number above 0.');
   return value;
+}
+
+function naturalNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a whole number, 0 or above.');
+  }
+  return value;
+}
+
+function commaSeparated(text: string): string[] {
+  return text
+    .split(',')
+    .map((word) => word.trim())
+    .filter(Boolean);
 }
 
 function mosValue(text: string): number {

@@ -10,6 +10,7 @@
  * | `seed` | drawn per clip, 0 to 2³¹ − 1 |
  * | `width`, `height` | of the clip, px |
  * | `rate` | frames per second, as a fraction (`30000/1001`) |
+ * | `last` | number of the clip's last frame, from 0 |
  * | `bitrate` | `bitsPerPixel` · width · height · rate, bit/s |
  * | `peak`, `buffer` | 1.5 and 2 times the bit rate: VBV's highest rate and size (ITU-T H.264 annex C) |
  *
@@ -99,6 +100,7 @@ export interface ClipShape {
   readonly height: number;
   /** Frames per second, numerator and denominator. */
   readonly rate: readonly [number, number];
+  readonly frames: number;
 }
 
 /** A step as ffmpeg gets it. */
@@ -124,7 +126,7 @@ export function readRecipeBook(value: unknown): RecipeBook {
     ids.add(recipe.id);
     for (const level of recipe.levels) {
       try {
-        fillSteps(value, recipe, level, { width: 64, height: 64, rate: [25, 1] }, 0);
+        fillSteps(value, recipe, level, { width: 64, height: 64, rate: [25, 1], frames: 25 }, 0);
       } catch (error) {
         throw wrong(`${recipe.id}: ${error instanceof Error ? error.message : String(error)}`);
       }
@@ -170,6 +172,7 @@ export function fillSteps(
     width: clip.width,
     height: clip.height,
     rate: clip.rate.join('/'),
+    last: clip.frames - 1,
   };
   if (parameters.bitsPerPixel !== undefined) {
     const pixelRate = clip.width * clip.height * (clip.rate[0] / clip.rate[1]);

@@ -17,7 +17,7 @@ const generator: string = '../../../scripts/schema.mjs';
 const { schemas, schemaText } = (await import(generator)) as Generator;
 
 const recipe = (id: string): Recipe => recipeBook.recipes.find((one) => one.id === id)!;
-const clip = { width: 1920, height: 1080, rate: [30_000, 1001] } as const;
+const clip = { width: 1920, height: 1080, rate: [30_000, 1001], frames: 60 } as const;
 const changed = (change: (book: ReturnType<typeof copy>) => void) => {
   const book = copy();
   change(book);
@@ -73,7 +73,7 @@ describe('the recipe book', () => {
       recipeBook,
       recipe('x264-bitrate'),
       { parameters: { bitsPerPixel: 0.1 } },
-      { width: 640, height: 360, rate: [25, 1] },
+      { width: 640, height: 360, rate: [25, 1], frames: 60 },
       0,
     );
     const options = (step as { options: readonly string[] }).options;
