@@ -42,8 +42,8 @@ export function shrinkBeforeRgb(source: Size, sent: Size): number {
 /**
  * The size to which ffmpeg averages whole boxes of pixels for a small target, before they become RGB; null where the
  * target is not small or the frame not large. The rest is {@link Resampler}'s. Held against Pillow on whole frames, box
- * averages four times as fine as the target are 0.1 to 0.25 of 255 off on average and at most 0.1 % of the values by
- * more than 2, as with shrinking in two steps (the test allows 0.5), for a quarter of the work.
+ * averages four times as fine as the target are 0.1 to 0.25 of 255 off on average, shrinking in two steps 0.1 to 0.15
+ * (the test allows 0.5, and 0.1 % of the values more than 2), for a quarter of the work.
  */
 export function boxSize(source: Size, target: Size): Size | null {
   if (Math.min(target.width, target.height) >= smallSide) return null;
