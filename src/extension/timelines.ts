@@ -231,6 +231,7 @@ class Timeline extends Owner {
     try {
       const facts = await this.#clips.request('media', { path: this.#uri.fsPath });
       this.#source = { ...this.#source, ...facts, stills: true };
+      this.#failure = null;
     } catch (error) {
       this.#failure = serialized(error);
     }

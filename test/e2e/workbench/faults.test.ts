@@ -27,7 +27,8 @@ beforeAll(async () => {
   });
 });
 
-afterEach(async () => {
+afterEach(async ({ task }) => {
+  if (window && task.result?.state === 'fail') await picture(window.page, `failed-${task.name.slice(0, 20)}`);
   await window?.close();
   window = undefined;
 });
@@ -122,7 +123,7 @@ test('ffmpeg missing: the cause and the next step', async () => {
     const timeline = webviewFrame(page);
     await timeline.getByText('OMNIVQA_FFMPEG names /nowhere/ffmpeg').first().waitFor();
     await timeline
-      .getByText(/Install it/)
+      .getByText(/in the setting omnivqa\.ffmpegPath/)
       .first()
       .waitFor();
     await picture(page, 'fault-ffmpeg-missing');
