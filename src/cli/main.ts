@@ -4,10 +4,18 @@ import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { recipeSets } from '../dataset/degrade.ts';
 import { precisions } from '../engine/models.ts';
+import { labelScales } from '../evaluation/labels.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { type AssessFlags, assessCommand } from './assess.ts';
 import { type ChatFlags, chatCommand } from './chat.ts';
 import { type DegradeFlags, degradeCommand } from './dataset.ts';
+import {
+  evaluateFineGrainedCommand,
+  evaluateRatingCommand,
+  type FineGrainedFlags,
+  type RatingFlags,
+  tableFormats,
+} from './evaluate.ts';
 import { errorText, exit, type Io, serialized } from './io.ts';
 import {
   type BenchFlags,
@@ -52,6 +60,15 @@ Examples:
 Writes the clips and truth.jsonl: one line per clip with its source, recipe, parameters, and what is wrong
 where and when. The same sources, seed and ffmpeg give the same bytes; a call that was interrupted goes on
 where it stopped. Sources are SDR, progressive, and as clean as you have them.`;
+
+const evaluateHelp = `
+Examples:
+  omnivqa evaluate rating --labels labels.json --videos clips/ --group distortion
+  omnivqa evaluate fine-grained --truth clips/truth.jsonl --format markdown
+
+Labels are a JSON list as the field keeps it, [{ "video": "a.mp4", "mos": 3.2 }, …]; "content" and "distortion"
+may be said too. The truth is what \`omnivqa dataset degrade\` wrote. Exit status 3: some clips could not be
+assessed, and the figures are those of the others.`;
 
 /** Codes of errors that are the caller's: what was named is not there. */
 const usageCodes = new Set(['bad_usage', 'model_not_found']);
@@ -161,6 +178,37 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .option('-r, --recursive', 'look into the folders of folders too', false)
     .addHelpText('after', degradeHelp)
     .action(does((paths: string[], flags: DegradeFlags) => degradeCommand(paths, flags, io)));
+
+  const evaluate = program
+    .command('evaluate')
+    .description('Measure a model against labels.')
+    .addHelpText('after', evaluateHelp);
+  const evaluateFlags = (command: Command) =>
+    runtimeFlags(command.addOption(modelFlag()))
+      .option('--videos <folder>', 'where the clips are; beside the labels by default')
+      .addOption(new Option('--format <name>', 'what to print').choices([...tableFormats]).default('text'))
+      .option('-o, --output <file>', 'write there instead of printing')
+      .option('--no-cache', 'neither use nor keep earlier results');
+  evaluateFlags(
+    evaluate
+      .command('rating')
+      .description("The model's scores against people's: SRCC, PLCC, KRCC, RMSE with intervals.")
+      .requiredOption('--labels <file>', 'a JSON list of clips with their opinion scores')
+      .option('--logistic', 'PLCC and RMSE after the four-parameter logistic', false)
+      .addOption(new Option('--group <name>', 'a row for each one, too').choices(['distortion', 'content']))
+      .addOption(
+        new Option(
+          '--scale <name>',
+          'mos: 1 to 5, score: 0 to 100, unit: 0 to 1; by the labels by default',
+        ).choices([...labelScales]),
+      ),
+  ).action(does((flags: RatingFlags) => evaluateRatingCommand(flags, io)));
+  evaluateFlags(
+    evaluate
+      .command('fine-grained')
+      .description('What the model says is wrong, where and when, against what was done.')
+      .requiredOption('--truth <file>', 'truth.jsonl of a rendered data set'),
+  ).action(does((flags: FineGrainedFlags) => evaluateFineGrainedCommand(flags, io)));
 
   try {
     await program.parseAsync(argv, { from: 'user' });

@@ -1,0 +1,220 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Assessment } from '../assessment/record.ts';
+import { printable, safeJson } from '../assessment/text.ts';
+import { levelNames } from '../assessment/vocabulary.ts';
+import { parseTruth } from '../dataset/truth.ts';
+import { assessCached, assessVideo } from '../engine/assess.ts';
+import { cacheDirectory } from '../engine/paths.ts';
+import { ResultCache } from '../engine/results.ts';
+import { fineGrainedTables, localisationReport } from '../evaluation/fine_grained.ts';
+import { guessScale, type LabelScale, parseLabels } from '../evaluation/labels.ts';
+import { rateAgreement, ratingTables } from '../evaluation/rating.ts';
+import { markdownTables, type Table, textTables } from '../evaluation/tables.ts';
+import { OmniError, type Problem } from '../protocol/errors.ts';
+import { refuseKnownNonVideo } from '../video/formats.ts';
+import { errorText, exit, type Io, ProgressLine, serialized } from './io.ts';
+import { loadForCommand, type RuntimeFlags } from './load.ts';
+import { OutputFile } from './output.ts';
+
+export const tableFormats = ['text', 'json', 'markdown'] as const;
+
+interface EvaluateFlags extends RuntimeFlags {
+  readonly model: string;
+  readonly videos?: string;
+  readonly format: (typeof tableFormats)[number];
+  readonly output?: string;
+  readonly cache: boolean;
+}
+
+export interface RatingFlags extends EvaluateFlags {
+  readonly labels: string;
+  readonly logistic: boolean;
+  readonly group?: 'distortion' | 'content';
+  readonly scale?: LabelScale;
+}
+
+export interface FineGrainedFlags extends EvaluateFlags {
+  readonly truth: string;
+}
+
+/** `omnivqa evaluate rating`: the model's scores against a label file's. Returns the exit status. */
+export async function evaluateRatingCommand(flags: RatingFlags, io: Io): Promise<number> {
+  const { value: labels, problems } = parseLabels(await readJson(flags.labels));
+  note(problems, io);
+  const folder = flags.videos ?? dirname(flags.labels);
+  return evaluate(
+    flags,
+    labels,
+    ({ path }) => resolve(folder, path),
+    io,
+    (assessed, model) => {
+      const scale = flags.scale ?? guessScale(labels.map(({ score }) => score));
+      const report = rateAgreement(
+        assessed.map(({ item, record }) => ({
+          path: item.path,
+          content: item.content,
+          distortion: item.distortion,
+          label: item.score,
+          score: record.score,
+          levels: levelNames.map((name) => record.levels[name]),
+        })),
+        { scale, logistic: flags.logistic, group: flags.group },
+      );
+      return {
+        json: { schema: 'omnivqa/evaluation-rating@1', model, labels: labels.length, ...report },
+        tables: ratingTables(report),
+      };
+    },
+  );
+}
+
+/** `omnivqa evaluate fine-grained`: what the model says is wrong against what was done. Returns the exit status. */
+export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io): Promise<number> {
+  const { value: lines, problems } = parseTruth(await readText(flags.truth));
+  note(problems, io);
+  if (lines.length === 0) {
+    throw new OmniError(
+      'bad_usage',
+      `${flags.truth} has no line of truth.`,
+      'Give the truth.jsonl that `omnivqa dataset degrade` wrote.',
+    );
+  }
+  const folder = flags.videos ?? dirname(flags.truth);
+  return evaluate(
+    flags,
+    lines,
+    ({ file }) => join(folder, file),
+    io,
+    (assessed, model) => {
+      const report = localisationReport(
+        assessed.map(({ item, record }) => {
+          if (record.distortions === null) {
+            throw new OmniError(
+              'bad_usage',
+              `${model.id} was not trained to find distortions.`,
+              'Name a model that localises; the rating of any model is measured by `evaluate rating`.',
+            );
+          }
+          const [frames, seconds] = item.clip.rate.split('/').map(Number);
+          return {
+            path: item.file,
+            content: item.sourceSha256,
+            recipe: item.recipe,
+            duration: (item.clip.frames * (seconds ?? 1)) / (frames ?? 1),
+            truth: item.distortions,
+            said: record.distortions,
+          };
+        }),
+      );
+      return {
+        json: { schema: 'omnivqa/evaluation-fine-grained@1', model, truths: lines.length, ...report },
+        tables: fineGrainedTables(report),
+      };
+    },
+  );
+}
+
+/** Assesses the clip of every item and prints what is computed from all that could be. */
+async function evaluate<Item>(
+  flags: EvaluateFlags,
+  items: readonly Item[],
+  pathOf: (item: Item) => string,
+  io: Io,
+  figures: (
+    assessed: readonly { readonly item: Item; readonly record: Assessment }[],
+    model: Assessment['model'],
+  ) => { readonly json: object; readonly tables: readonly Table[] },
+): Promise<number> {
+  const output = flags.output === undefined ? undefined : await OutputFile.open(flags.output);
+  const progress = new ProgressLine(io);
+  try {
+    const model = await loadForCommand(flags.model, flags, io, progress);
+    const cache = flags.cache ? new ResultCache(join(cacheDirectory(), 'results')) : undefined;
+    const assessed: { item: Item; record: Assessment }[] = [];
+    try {
+      for (const [i, item] of items.entries()) {
+        const path = pathOf(item);
+        progress.show('Assessing', i, items.length, 'clips');
+        try {
+          await refuseKnownNonVideo(path);
+          const options = { signal: io.signal };
+          const record = cache
+            ? (await assessCached(path, model, cache, options)).record
+            : await assessVideo(path, model, options);
+          if (record.status === 'cancelled') return exit.interrupted;
+          // A score of half a clip is no score of the clip that people saw.
+          if (record.status === 'partial') {
+            throw new OmniError(
+              'nothing_decoded',
+              `Only part of ${path} could be assessed.`,
+              'Assess it by itself to see why.',
+              { path, findings: record.problems.map(({ message }) => message) },
+            );
+          }
+          assessed.push({ item, record });
+        } catch (error) {
+          progress.clear();
+          if (OmniError.is(error, 'cancelled')) return exit.interrupted;
+          io.stderr.write(errorText(serialized(error), path));
+        }
+      }
+    } finally {
+      progress.clear();
+      await model.dispose();
+    }
+    const [first] = assessed;
+    if (!first) return exit.failed;
+    const left = items.length - assessed.length;
+    if (left > 0) {
+      io.stderr.write(`${assessed.length} of ${items.length} clips assessed; the figures are theirs.\n`);
+    }
+    const { json, tables } = figures(assessed, first.record.model);
+    const document =
+      flags.format === 'json'
+        ? `${safeJson(json, 2)}\n`
+        : flags.format === 'markdown'
+          ? markdownTables(tables)
+          : textTables(tables);
+    if (output) await output.write(document);
+    else io.stdout.write(document);
+    return left > 0 ? exit.failed : exit.done;
+  } finally {
+    progress.clear();
+    await output?.close();
+  }
+}
+
+function note(problems: readonly Problem[], io: Io): void {
+  for (const { message } of problems) io.stderr.write(`Note: ${printable(message)}\n`);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new OmniError(
+      code === 'ENOENT' ? 'file_not_found' : 'file_unreadable',
+      code === 'ENOENT' ? `There is no file ${path}.` : `${path} can not be read (${code ?? message}).`,
+      'Check the path and its permissions.',
+      { path },
+      { cause: error },
+    );
+  }
+}
+
+async function readJson(path: string): Promise<unknown> {
+  const text = await readText(path);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new OmniError(
+      'bad_usage',
+      `${path} is not JSON: ${(error as Error).message}.`,
+      'Give a JSON list such as [{ "video": "a.mp4", "mos": 3.2 }, …].',
+      { path },
+      { cause: error },
+    );
+  }
+}
