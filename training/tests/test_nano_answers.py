@@ -22,8 +22,10 @@ from omnivqa.nano.answers import (
     turn_logits,
 )
 from omnivqa.nano.calibration import calibrate, calibrated, calibration_error, temperature
-from omnivqa.nano.decoder import ORDERS, Motion, init_decoder
+from omnivqa.nano.dataset import Part
+from omnivqa.nano.decoder import ORDERS, Draws, Motion, init_decoder
 from omnivqa.nano.evaluate import share
+from omnivqa.nano.motion import RATES
 from omnivqa.nano.shape import nano_config
 from omnivqa.network import OmniVQA
 from omnivqa.sequence import Clip, build_prompt, prompt_pieces, rating_prompt
@@ -32,7 +34,7 @@ from omnivqa.tokenizer import corpus, train_tokenizer
 SETTINGS = {
     "vision": {"hidden": 16, "layers": 1, "heads": 2, "mlp": 16},
     "motion": {"stem_width": 4, "depths": [1], "widths": [8], "inner_widths": [4]},
-    "decoder": {"hidden": 32, "mlp": 32, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 1024},
+    "decoder": {"hidden": 64, "mlp": 32, "layers": 2, "heads": 4, "kv_heads": 2, "vocabulary": 1024},
 }
 
 
@@ -172,16 +174,16 @@ def test_a_word_of_several_tokens_is_an_error(nano):
         phrases(replace(network.config, omnivqa=replace(family, localization=words)), tokenizer)
 
 
-def test_the_start_says_where_a_token_is(nano):
-    network, _, _ = nano
+def test_the_start_looks_at_what_seems_degraded(nano):
+    network = OmniVQA(nano[0].config).eval()
     heads = {"late.weight": torch.randn(7, 16), "late.bias": torch.randn(7)}
     cells = torch.randn(2, 144, 16)
-    init_decoder(network, heads)
-    late = cells @ heads["late.weight"].T + heads["late.bias"]
-    first, act, last = network.model.mm_projector
+    init_decoder(network, heads, cells)
+    late = cells @ heads["late.weight"].T
+    first, act, _ = network.model.mm_projector
     with torch.no_grad():
         used = first(cells)[..., :14]
-        assert torch.allclose((act(used[..., :7]) - act(used[..., 7:])), 0.3 * late, atol=1e-4)
+        assert torch.allclose(act(used[..., :7]) - act(used[..., 7:]), 0.3 * (late - late.mean((0, 1))), atol=1e-4)
     position = network.model.mm_projector_position.weight.detach().unflatten(0, (6, 6))
     near, far = (position[0, 0] - position[0, i] for i in (1, 5))
     assert near.norm() < far.norm()
@@ -243,3 +245,25 @@ def test_shares_have_intervals_over_contents():
     text = share(np.array([1.0, 1, 0, 0]), np.array([3, 3, 9, 9]))
     assert text == "0.500 [0.000, 1.000]"
     assert Counter(share(np.zeros(0), np.zeros(0))) == Counter("-")
+
+
+def part(kinds: list[int], human: bool) -> Part:
+    count = len(kinds)
+    values = torch.randn(count, 144, 140).half()
+    return Part([], values, values[:, None], torch.arange(count) * 10.0, torch.tensor(kinds), torch.tensor(kinds) * 1.0,
+                torch.tensor([[0, 0, 12, 12]] * count), torch.full((count,), not human), torch.arange(count) // 4 + 1, human)  # fmt: skip
+
+
+def test_scored_photos_are_rated_and_asked_nothing_else(nano):
+    _, _, words = nano
+    clips = part([0, 1, 2, 5], False)
+    clips.clips = [type("Clip", (), {"rows": np.array([0]), "meta": {"rate": 24}})]
+    motion = Motion({rate: torch.zeros(4, rate, 8) for rate in RATES}, {rate: np.array([True, False] * 2) for rate in RATES})
+    draws = Draws([clips], [1], motion, {}, np.random.default_rng(0), photos=part([0, 0, 0], True))
+    statistics, features, positions, known = draws.photos(6)
+    assert statistics.shape == (6, 1, 144, 280) and features.shape == (6, 0, 8) and positions.shape == (6, 0)
+    assert known.rated.all() and not known.seen.any() and (known.stutter < 0).all()
+    assert not any(choice.asked.any() for choice in spatial_turn(words, known).choices)
+    statistics, features, positions, known = draws.frames()
+    assert statistics.shape == (8, 1, 144, 280) and positions.shape == features.shape[:2]
+    assert (known.rated == (known.stutter == 0)).all() and known.seen.all()

@@ -18,13 +18,14 @@ from ..network import OmniVQA
 from ..tokenizer import corpus, train_tokenizer
 from .answers import phrases
 from .calibration import calibrate, calibrated
-from .dataset import load_part, load_stills
+from .dataset import load_part, load_photos, load_stills
 from .decoder import (
     Check,
     Draws,
     answer_draws,
     answer_frames,
     cache_motion,
+    frame_tokens,
     init_decoder,
     load_motion,
     train_decoder,
@@ -62,13 +63,18 @@ def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, co
     pathway = network.model.slowfast
     train_key_frames(network.tower, clips, held_out, work, config)
     train_motion_pathway(pathway, sources, sources_folder, work, config)
-    init_decoder(network, torch.load(work / "vision.pt")["heads"])
+    some = torch.arange(0, len(stills.target), max(1, len(stills.target) // 100))
+    init_decoder(network, torch.load(work / "vision.pt")["heads"], frame_tokens(network, stills, some))
     made = load_motion(pathway, work / "motion_train.npz")
     own = cache_motion(pathway, clips.clips)
-    draws = [Draws([stills, clips], settings["shares"], made, own, np.random.default_rng([seed, i]), bool(i)) for i in (0, 1)]
+    opinion = work / "opinions.npz"
+    scored, unscored = (load_photos(opinion, side) if opinion.exists() else None for side in (False, True))
+    draws = [Draws([stills, clips], settings["shares"], made, own, np.random.default_rng([seed, i]), bool(i), scored) for i in (0, 1)]
     beside = load_motion(pathway, work / "motion_held.npz")
     checks = {"stills": Check(stills_held, torch.arange(0, len(stills_held.target), 3), beside),
               "random": Check(held_out, torch.arange(0, len(held_out.target), 2), beside)}  # fmt: skip
+    if unscored is not None:
+        checks["photos"] = Check(unscored, torch.arange(len(unscored.target)), beside)
     for stage, file in (("decoder", decoder), ("joint", joint)):
         if not file.exists() and config[stage]["samples"]:
             train_decoder(network, words, draws[0], checks, config, seed, file, joint=stage == "joint")

@@ -18,6 +18,8 @@ from .views import GRID
 
 SMOOTHING = 0.02
 WEIGHTS = {"kind": 1.0, "severity": 0.5, "place": 0.7, "column": 0.7, "row": 0.7, "stutter": 1.0}
+# Most of what is watched is clean, and most of what is trained on is not.
+CLEAN_WEIGHT = 2.0
 # Of the plain next-token loss of whole answers: they are to be written too.
 WRITING = 0.1
 
@@ -235,7 +237,10 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
                 loss = loss + (torch.stack(ranks).mean() if ranks else 0)
             else:
                 each = -(choice.wanted * chosen.log_softmax(-1)).sum(1)
-                loss = each[choice.asked].mean() * WEIGHTS[choice.name]
+                weight = choice.asked.float()
+                if choice.name == "kind":
+                    weight = weight * torch.where(labels.kind == 0, CLEAN_WEIGHT, 1.0)
+                loss = (each * weight).sum() / weight.sum() * WEIGHTS[choice.name]
             parts[choice.name] = loss.item()
             total = total + loss
         writes = turn.written[:, 1:]

@@ -1,9 +1,9 @@
 """Stages 3 and 4: projectors and language model, then the same together with the key-frame tower.
 
 A training item looks like what the engine feeds: K key frames one second apart, the motion tokens of all frames of
-those seconds, and the questions of `answers.py` after them. Two sorts of batches take turns: single frames (of stills,
-clips and photos that people scored) beside a second of motion that may stutter, with all questions; and windows of K
-seconds of rendered clips with their own motion.
+those seconds, and the questions of `answers.py` after them. Batches of three sorts take turns: single frames of stills
+and clips beside a second of motion that may stutter, with all questions; windows of K seconds of rendered clips with
+their own motion; photos that people scored, to be rated only.
 """
 
 import json
@@ -31,7 +31,7 @@ from .answers import (
 from .dataset import Clip, Part
 from .losses import level_score
 from .motion import RATES, Run, motion_features, motion_sample
-from .recipes import TYPE_OF_KIND
+from .recipes import TYPE_OF_KIND, TYPES
 from .views import GRID
 from .vision import DECAY, VERSIONS, Batches, rectangle_iou, vision_tokens
 
@@ -49,7 +49,7 @@ ORDERS = {
     "complementary": ((0.0, 1.0), (1.0, 1.0)),
 }
 # Share of a stage that its first part takes.
-FIRST_PART = 0.3
+FIRST_PART = 0.2
 # Every tenth content is left out of training; thresholds and temperatures are found on them.
 KEPT_BACK = 10
 
@@ -158,11 +158,12 @@ def is_kept_back(part: Part) -> torch.Tensor:
 
 
 class Draws:
-    """Draws batches of both sorts: vision statistics [b,K,144,280], motion features [b,T,width] with positions [b,T], and
+    """Draws batches of every sort: vision statistics [b,K,144,280], motion features [b,T,width] with positions [b,T], and
     labels. With `kept_back` those of the contents that are left out of training, else of all others."""
 
-    def __init__(self, parts: list[Part], shares: list[int], motion: Motion, clip_motion: dict, rng, kept_back: bool = False):
-        self.rng, self.motion, self.clip_motion = rng, motion, clip_motion
+    def __init__(self, parts: list[Part], shares: list[int], motion: Motion, clip_motion: dict, rng, kept_back: bool = False,
+                 photos: Part | None = None):  # fmt: skip
+        self.rng, self.motion, self.clip_motion, self.scored = rng, motion, clip_motion, photos
         self.batches = Batches(parts, shares, rng)
         for part, groups in zip(parts, self.batches.groups):
             chosen = is_kept_back(part) == kept_back
@@ -183,9 +184,21 @@ class Draws:
             features = features[:, : rate // 4 * 4]
         seconds = torch.from_numpy(rng.integers(0, 10, count))
         positions = seconds[:, None] * rate + torch.arange(features.shape[1])
-        # What stutter costs is not known, and people's scores are not VMAF's.
-        labels = Labels(batch.target, (stutter == 0) & ~batch.human, batch.kind, batch.severity, batch.cells, batch.seen & ~batch.human, stutter)
+        # What stutter costs is not known.
+        labels = Labels(batch.target, stutter == 0, batch.kind, batch.severity, batch.cells, batch.seen, stutter)
         return batch.statistics[:, None], features, positions, labels
+
+    def photos(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
+        """Photos that people scored: what is wrong with them is not known."""
+        part, rng = self.scored, self.rng
+        rows = torch.from_numpy(rng.integers(0, len(part.target), count))
+        jitter = torch.from_numpy(rng.integers(0, part.fragments.shape[1], count))
+        statistics = torch.cat([part.squash[rows], part.fragments[rows, jitter]], -1).float()
+        unknown = torch.zeros(count, dtype=torch.bool)
+        labels = Labels(part.target[rows], ~unknown, part.kind[rows], part.severity[rows], part.cells[rows], unknown,
+                        torch.full((count,), -100))  # fmt: skip
+        nothing = torch.zeros(count, 0, next(iter(self.motion.features.values())).shape[-1])
+        return statistics[:, None], nothing, torch.zeros(count, 0, dtype=torch.long), labels
 
     def windows(self, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
         """Windows of rendered clips with their own motion."""
@@ -211,15 +224,21 @@ class Draws:
 
 
 @torch.inference_mode()
+def frame_tokens(network, part: Part, rows: torch.Tensor) -> torch.Tensor:
+    """The tower's tokens f32 [n,144,d] of frames, from their first fragments (in held-out parts those of inference)."""
+    statistics = torch.cat([part.squash[rows].float(), part.fragments[rows, 0].float()], -1)
+    return vision_tokens(network.tower, statistics)[1]
+
+
+@torch.inference_mode()
 def answer_frames(network, words: Phrases, part: Part, rows: torch.Tensor, features: torch.Tensor) -> Answers:
     """Asks everything of frames of a part (their first fragments), each beside a row of motion features [n,T,width]."""
     network.eval()
     found = []
     for i in range(0, len(rows), 48):
         chosen = rows[i : i + 48]
-        statistics = torch.cat([part.squash[chosen], part.fragments[chosen, 0]], -1).float()
         with torch.autocast("cpu", torch.bfloat16):
-            tokens = vision_tokens(network.tower, statistics)[1]
+            tokens = frame_tokens(network, part, chosen)
             moving = features[i : i + 48]
             prefix = clip_prefix(network, words, tokens.float()[:, None], moving, torch.arange(moving.shape[1]))
             found.append(ask(network, words, prefix))
@@ -271,29 +290,43 @@ def measure_answers(answers: Answers, part: Part, rows: torch.Tensor, stutters: 
     return {name: round(float(value), 3) for name, value in note.items()}
 
 
-def init_decoder(network, heads: dict[str, torch.Tensor]) -> None:
-    """A start from which places are learned in minutes.
+def init_decoder(network, heads: dict[str, torch.Tensor], tokens: torch.Tensor) -> None:
+    """A start from which places are learned in minutes; `tokens` [n,144,d] are the tower's of some frames.
 
     The projector begins with what the tower's training heads read from a cell: each of their logits goes through a pair
     of opposite units, GELU(x) - GELU(-x) = x, to a direction of its own. The position of a token is written as smooth
-    waves of its column and row, so that the mean over some tokens tells where they are. Words are as large as they."""
+    waves of its column and row, so that the mean over some tokens tells where they are. In the first layer one head of
+    each group looks at the tokens that seem degraded, from everywhere: the first takes over their waves, the other their
+    logits. It turns by the slowest rotary frequency, so distance does not matter."""
     first, _, last = network.model.mm_projector
-    weight, bias = heads["late.weight"], heads["late.bias"]
+    weight = heads["late.weight"]
+    bias = -(tokens.flatten(0, 1) @ weight.T).mean(0)
     count, width = len(weight), last.out_features
-    side = network.config.pooled_grid
+    side, size = network.config.pooled_grid, network.config.head_dim
     at = torch.arange(side) / (side - 1) * math.pi
     waves = torch.stack([torch.cos(k * at) for k in range(1, side)], 1)
     along = torch.cat([waves[None].expand(side, -1, -1), waves[:, None].expand(-1, side, -1)], -1).flatten(0, 1)
+    kept = min(along.shape[1], size)
+    basis = torch.linalg.qr(torch.randn(width, max(2 * (count + kept), width)))[0][:, : 2 * (count + kept)]
+    logits, places, read_logits, read_places = basis.split([count, kept, count, kept], 1)
+    seems = logits @ torch.tensor([-1.0, *[1 / (len(TYPES) - 1)] * (len(TYPES) - 1), *[0.0] * (count - len(TYPES))])
+    attention = network.model.layers[0].self_attn
     with torch.no_grad():
         for sign, start in ((1, 0), (-1, count)):
             first.weight[start : start + count] = 0.3 * sign * weight
             first.bias[start : start + count] = 0.3 * sign * bias
-        directions = torch.randn(width, count) / math.sqrt(width)
-        last.weight[:, :count] = directions
-        last.weight[:, count : 2 * count] = -directions
-        spread = torch.randn(along.shape[1], width) / math.sqrt(width)
-        network.model.mm_projector_position.weight.copy_(along @ spread)
+        last.weight[:, :count] = logits
+        last.weight[:, count : 2 * count] = -logits
+        network.model.mm_projector_position.weight.copy_(along[:, :kept] @ places.T)
         network.model.embed_tokens.weight.normal_(0, 1 / math.sqrt(width))
+        group = network.config.num_attention_heads // network.config.num_key_value_heads
+        for head, source, target in ((0, places, read_places), (1, logits, read_logits)):
+            query, values = head * group * size, source.shape[1]
+            attention.q_proj.weight[query : query + size] *= 0.1
+            attention.q_proj.bias[query + size // 2 - 1] = 8
+            attention.k_proj.weight[head * size + size // 2 - 1] = seems
+            attention.v_proj.weight[head * size : head * size + values] = source.T
+            attention.o_proj.weight[:, query : query + values] = 0.2 * target
 
 
 @dataclass
@@ -306,6 +339,11 @@ class Check:
 
     def __call__(self, network, words: Phrases) -> dict:
         rng, rate = np.random.default_rng(0), 25
+        if self.part.human:
+            nothing = torch.zeros(len(self.rows), 0, self.motion.features[rate].shape[-1])
+            score = level_score(answer_frames(network, words, self.part, self.rows, nothing).level).numpy()
+            target = self.part.target[self.rows].numpy()
+            return {"srcc": round(float(spearmanr(score, target)[0]), 3), "plcc": round(float(pearsonr(score, target)[0]), 3)}
         features, stutter = self.motion.draw(rate, len(self.rows), rng)
         answers = answer_frames(network, words, self.part, self.rows, features)
         return measure_answers(answers, self.part, self.rows, stutter.numpy().astype(bool))
@@ -337,12 +375,18 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
         rating, localisation = order[int(step >= FIRST_PART * steps)]
-        windows = rating > 0 and rng.random() < settings["window_share"]
-        statistics, features, positions, labels = draws.windows(sum(draws.batches.shares)) if windows else draws.frames()
+        sort = rng.random() if rating else 1.0
+        people = draws.scored is not None and sort < settings["photo_share"]
+        if people:
+            statistics, features, positions, labels = draws.photos(batch)
+        elif sort < settings["photo_share"] + settings["window_share"]:
+            statistics, features, positions, labels = draws.windows(sum(draws.batches.shares))
+        else:
+            statistics, features, positions, labels = draws.frames()
         turns = []
         if rating:
             turns.append(rating_turn(words, labels))
-        if localisation:
+        if localisation and not people:
             turns.append(spatial_turn(words, labels))
             if features.shape[1]:
                 turns.append(temporal_turn(words, labels))
@@ -357,6 +401,8 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(DECAY, step / (step + 10)))
+        if people:
+            parts = {"photos": parts["level"]}
         losses |= {name: 0.97 * losses.get(name, value) + 0.03 * value for name, value in parts.items()}
         if (step + 1) % max(1, steps // settings["notes"]) == 0 or step + 1 == steps:
             note = {"samples": (step + 1) * batch, "seconds": round(time.time() - begin),

@@ -15,7 +15,7 @@ from ..sequence import load_tokenizer
 from .answers import Answers, Phrases, ask, clip_prefix, phrases
 from .calibration import calibration_error
 from .dataset import Part, load_part, load_stills, write_statistics
-from .decoder import MOTION_SECONDS, cache_motion, load_motion, places, window, write_motion_samples
+from .decoder import MOTION_SECONDS, cache_motion, frame_tokens, load_motion, places, window, write_motion_samples
 from .losses import level_score, soft_levels
 from .motion import load_runs
 from .recipes import STRENGTH_KINDS, TYPES
@@ -25,7 +25,7 @@ from .statistics import CellStatistics
 from .stills import source_pictures, write_stills
 from .towers import photo_files
 from .views import GRID
-from .vision import rectangle_iou, vision_tokens
+from .vision import rectangle_iou
 
 RESAMPLES = 500
 
@@ -42,12 +42,6 @@ class Rated:
     vmaf: float
     strength_target: float
     score: float
-
-
-def frame_tokens(network, part: Part, rows: torch.Tensor) -> torch.Tensor:
-    """The tower's tokens f32 [n,144,d] of frames, from their first fragments (in held-out parts those of inference)."""
-    statistics = torch.cat([part.squash[rows], part.fragments[rows, 0]], -1).float()
-    return vision_tokens(network.tower, statistics)[1]
 
 
 @torch.inference_mode()
@@ -184,10 +178,12 @@ def hear(network, words: Phrases, part: Part, motion: dict[str, torch.Tensor] | 
             used = network.config.motion.frames_used(clip.meta["frames"])
             seconds = clip.meta["frames"] // rate
             tokens = frame_tokens(network, part, torch.from_numpy(clip.rows[: 2 * seconds : 2]))
-            for second in range(seconds):
-                at = torch.arange(second * rate, min((second + 1) * rate, used))
-                prefix = clip_prefix(network, words, tokens[None, second, None], motion[clip.name][at][None], at)
-                answers.append(ask(network, words, prefix))
+            # The last second may have fewer tokens than the others.
+            whole = min(seconds, used // rate)
+            for first, end, length in ((0, whole, rate), (whole, seconds, used - whole * rate)):
+                if first < end:
+                    at = torch.arange(first, end)[:, None] * rate + torch.arange(length)
+                    answers.append(ask(network, words, clip_prefix(network, words, tokens[first:end, None], motion[clip.name][at], at)))
             order += clip.rows[: 2 * seconds : 2].tolist()
         order = torch.tensor(order)
     pick = lambda values: values[order].numpy()  # noqa: E731
