@@ -33,7 +33,13 @@ export async function openSession(
     logSeverityLevel: 4,
     ...(keepOnDevice ? { preferredOutputLocation: 'gpu-buffer' as const } : {}),
     // Without it, operators that the GPU lacks run on the CPU in silence, with a transfer around each.
-    ...(provider === 'webgpu' ? { extra: { session: { disable_cpu_ep_fallback: '1' } } } : {}),
+    extra: {
+      session: {
+        // ffmpeg decodes beside the model: threads that wait for the next run must not hold its cores.
+        intra_op: { allow_spinning: '0' },
+        ...(provider === 'webgpu' ? { disable_cpu_ep_fallback: '1' } : {}),
+      },
+    },
   };
   try {
     return typeof graph === 'string'
