@@ -5,6 +5,7 @@ import { printable, safeJson } from '../assessment/text.ts';
 import { levelNames } from '../assessment/vocabulary.ts';
 import { parseTruth } from '../dataset/truth.ts';
 import { assessCached, assessVideo } from '../engine/assess.ts';
+import type { EngineModel } from '../engine/models.ts';
 import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
 import { fineGrainedTables, localisationReport } from '../evaluation/fine_grained.ts';
@@ -47,6 +48,7 @@ export async function evaluateRatingCommand(flags: RatingFlags, io: Io): Promise
     flags,
     labels,
     ({ path }) => resolve(folder, path),
+    () => undefined,
     io,
     (assessed, model) => {
       const scale = flags.scale ?? guessScale(labels.map(({ score }) => score));
@@ -81,21 +83,23 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
     );
   }
   const folder = flags.videos ?? dirname(flags.truth);
+  const localises = ({ id, config }: EngineModel) => {
+    if (config.omnivqa.localization) return;
+    throw new OmniError(
+      'bad_usage',
+      `${id} was not trained to find distortions.`,
+      'Name a model that localises; the rating of any model is measured by `evaluate rating`.',
+    );
+  };
   return evaluate(
     flags,
     lines,
     ({ file }) => join(folder, file),
+    localises,
     io,
     (assessed, model) => {
       const report = localisationReport(
         assessed.map(({ item, record }) => {
-          if (record.distortions === null) {
-            throw new OmniError(
-              'bad_usage',
-              `${model.id} was not trained to find distortions.`,
-              'Name a model that localises; the rating of any model is measured by `evaluate rating`.',
-            );
-          }
           const [frames, seconds] = item.clip.rate.split('/').map(Number);
           return {
             path: item.file,
@@ -103,7 +107,7 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
             recipe: item.recipe,
             duration: (item.clip.frames * (seconds ?? 1)) / (frames ?? 1),
             truth: item.distortions,
-            said: record.distortions,
+            said: record.distortions ?? [],
           };
         }),
       );
@@ -115,11 +119,16 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
   );
 }
 
-/** Assesses the clip of every item and prints what is computed from all that could be. */
+/**
+ * Assesses the clip of every item and prints what is computed from all that could be.
+ *
+ * @param suits throws where the model can't answer what is evaluated
+ */
 async function evaluate<Item>(
   flags: EvaluateFlags,
   items: readonly Item[],
   pathOf: (item: Item) => string,
+  suits: (model: EngineModel) => void,
   io: Io,
   figures: (
     assessed: readonly { readonly item: Item; readonly record: Assessment }[],
@@ -133,6 +142,7 @@ async function evaluate<Item>(
     const cache = flags.cache ? new ResultCache(join(cacheDirectory(), 'results')) : undefined;
     const assessed: { item: Item; record: Assessment }[] = [];
     try {
+      suits(model);
       for (const [i, item] of items.entries()) {
         const path = pathOf(item);
         progress.show('Assessing', i, items.length, 'clips');
