@@ -235,6 +235,15 @@ def test_stutter_is_drawn_as_often_as_asked():
     assert 0.3 < stutter.float().mean() < 0.5
 
 
+def test_motion_is_kept_back_by_clip_and_knows_what_is_undisturbed():
+    stutters = np.zeros(48, bool)
+    stutters[[5, 41]] = True
+    motion = Motion({24: torch.arange(48.0)[:, None, None]}, {24: stutters})
+    assert motion.side(True).features[24].flatten().tolist() == [0, 1, 2, 3, 40, 41, 42, 43]
+    assert motion.side(True).undisturbed(24).tolist() == [True] * 4 + [False] * 4
+    assert len(motion.side(False).stutters[24]) == 40
+
+
 def test_orders_end_with_rating():
     assert set(ORDERS) == {"direct", "mix", "complementary"}
     assert all(last[0] == 1 for _, last in ORDERS.values())
@@ -258,7 +267,7 @@ def test_scored_photos_are_rated_and_asked_nothing_else(nano):
     _, _, words = nano
     clips = part([0, 1, 2, 5], False)
     clips.clips = [type("Clip", (), {"rows": np.array([0]), "meta": {"rate": 24}})]
-    motion = Motion({rate: torch.zeros(4, rate, 8) for rate in RATES}, {rate: np.array([True, False] * 2) for rate in RATES})
+    motion = Motion({rate: torch.zeros(8, rate, 8) for rate in RATES}, {rate: np.array([True, False] * 4) for rate in RATES})
     draws = Draws([clips], [1], motion, {}, np.random.default_rng(0), photos=part([0, 0, 0], True))
     statistics, features, positions, known = draws.photos(6)
     assert statistics.shape == (6, 1, 144, 280) and features.shape == (6, 0, 8) and positions.shape == (6, 0)

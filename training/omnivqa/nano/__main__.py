@@ -22,8 +22,8 @@ from .dataset import load_part, load_photos, load_stills
 from .decoder import (
     Check,
     Draws,
+    answer_clean,
     answer_draws,
-    answer_frames,
     cache_motion,
     frame_tokens,
     init_decoder,
@@ -81,8 +81,7 @@ def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, co
         if file.exists():
             network.load_state_dict(torch.load(file))
     clean = load_stills(work / "stills_clean")
-    beside = made.draw(25, len(clean.target), np.random.default_rng(seed))[0]
-    quiet = answer_frames(network, words, clean, torch.arange(len(clean.target)), beside)
+    quiet = answer_clean(network, words, clean, made.side(True))
     network.config = calibrated(shape, calibrate(*answer_draws(network, words, draws[1], settings["calibration_batches"]), quiet))
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "tokenizer.json"))

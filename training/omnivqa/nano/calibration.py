@@ -37,7 +37,7 @@ def calibration_error(logits: torch.Tensor, label: torch.Tensor, bins: int = 10)
 
 def calibrate(answers: Answers, labels: Labels, clean: Answers) -> dict[str, dict[str, float]]:
     """The `calibration` object, from the answers about frames beside seconds of motion with known labels, and about
-    pristine pictures."""
+    pristine pictures beside seconds of clips that do not stutter."""
     kind, cells, seen = labels.kind, labels.cells, labels.seen
     right = seen & (kind > 0) & (answers.kind[:, 1:].argmax(1) + 1 == kind)
     local, known = right & (cells[:, 2] < GRID), labels.stutter >= 0
@@ -49,7 +49,7 @@ def calibrate(answers: Answers, labels: Labels, clean: Answers) -> dict[str, dic
         "temporal": temperature(*asked),
     }
     faults = 1 - (clean.kind / warmth["spatial"]).softmax(-1)[:, 0]
-    stutters = (asked[0][asked[1] == 0] / warmth["temporal"]).softmax(-1)[:, 1]
+    stutters = (clean.stutter / warmth["temporal"]).softmax(-1)[:, 1]
     out = {name: {"temperature": value} for name, value in warmth.items()}
     for name, alarms in (("spatial", faults), ("temporal", stutters)):
         level = float(np.quantile(alarms.numpy(), 1 - MARGIN * FALSE_ALARMS))

@@ -115,6 +115,18 @@ class Motion:
         return self.features[rate][rows], torch.from_numpy(stutters[rows]).long()
 
 
+    def side(self, kept_back: bool) -> "Motion":
+        """The seconds of every tenth clip, or of the others."""
+        chosen = {rate: np.arange(len(found)) // MOTION_SECONDS % KEPT_BACK == 0 for rate, found in self.stutters.items()}
+        rows = {rate: np.flatnonzero(mask == kept_back) for rate, mask in chosen.items()}
+        return Motion({rate: self.features[rate][at] for rate, at in rows.items()},
+                      {rate: self.stutters[rate][at] for rate, at in rows.items()})  # fmt: skip
+
+    def undisturbed(self, rate: int) -> np.ndarray:
+        """Which seconds are of clips without any stutter, bool [n]."""
+        return np.repeat(~self.stutters[rate].reshape(-1, MOTION_SECONDS).any(1), MOTION_SECONDS)
+
+
 def write_motion_samples(file: Path, runs: list[Run], count: int, seed: int) -> None:
     """Writes `count` made-up clips of MOTION_SECONDS: per frame rate `frames` u8 [n,T,48,48,3] and `stutters` bool [n,S]."""
     rng = np.random.default_rng([seed, 77])
@@ -163,7 +175,7 @@ class Draws:
 
     def __init__(self, parts: list[Part], shares: list[int], motion: Motion, clip_motion: dict, rng, kept_back: bool = False,
                  photos: Part | None = None):  # fmt: skip
-        self.rng, self.motion, self.clip_motion, self.scored = rng, motion, clip_motion, photos
+        self.rng, self.motion, self.clip_motion, self.scored = rng, motion.side(kept_back), clip_motion, photos
         self.batches = Batches(parts, shares, rng)
         for part, groups in zip(parts, self.batches.groups):
             chosen = is_kept_back(part) == kept_back
@@ -209,6 +221,11 @@ class Draws:
         statistics = torch.cat([part.squash[rows], part.fragments[rows, jitter]], -1).float()
         features = torch.stack([self.clip_motion[clip.name][item.frames] for clip, item in drawn])
         rate, count = drawn[0][0].meta["rate"], len(drawn)
+        cells = part.cells[rows[:, 0]].clone()
+        # As in `Batches`: a mirrored frame is its columns in reverse. What little the motion says of sides is not asked.
+        flip = torch.from_numpy(rng.random(count) < 0.5)
+        statistics[flip] = statistics[flip].unflatten(2, (GRID, GRID)).flip(3).flatten(2, 3)
+        cells[flip, 0] = GRID - cells[flip, 0] - cells[flip, 2]
         first = torch.from_numpy(rng.integers(0, 11 - min(10, rows.shape[1]), count))
         positions = first[:, None] * rate + torch.arange(features.shape[1])
         labels = Labels(
@@ -216,7 +233,7 @@ class Draws:
             torch.ones(count, dtype=torch.bool),
             torch.tensor([TYPE_OF_KIND[clip.meta["recipe"]["kind"]] for clip, _ in drawn]),
             part.severity[rows].mean(1),
-            part.cells[rows[:, 0]],
+            cells,
             part.seen[rows].all(1),
             torch.zeros(count, dtype=torch.long),
         )
@@ -265,6 +282,16 @@ def answer_draws(network, words: Phrases, draws: Draws, batches: int) -> tuple[A
 def places(answers: Answers) -> np.ndarray:
     """The named column and row of every clip, [n,2]."""
     return torch.stack([answers.column.argmax(1), answers.row.argmax(1)], 1).numpy()
+
+
+def answer_clean(network, words: Phrases, part: Part, motion: Motion) -> Answers:
+    """Asks everything of pristine pictures beside seconds of clips that do not stutter."""
+    found = []
+    for i, rate in enumerate(RATES):
+        rows = torch.arange(i, len(part.target), len(RATES))
+        features = motion.features[rate][np.flatnonzero(motion.undisturbed(rate))]
+        found.append(answer_frames(network, words, part, rows, features[torch.arange(len(rows)) % len(features)]))
+    return Answers.joined(found)
 
 
 def measure_answers(answers: Answers, part: Part, rows: torch.Tensor, stutters: np.ndarray | None = None) -> dict:

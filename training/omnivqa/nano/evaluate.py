@@ -243,7 +243,8 @@ def stutter_report(network, words: Phrases, file: Path, pictures: Part, calibrat
     """How many of the made-up clips' stuttering seconds are found, and false alarms, as Markdown. A second's key frame is
     any of `pictures`."""
     motion, done = load_motion(network.model.slowfast, file), 0
-    lines = ["| frame rate | stuttering seconds | found | clean seconds | false alarms a minute |", "|---|---|---|---|---|"]
+    lines = ["| frame rate | stuttering seconds | found | of clips without: false alarms a minute | other seconds of clips with it: alarms |",
+             "|---|---|---|---|---|"]  # fmt: skip
     for rate, features in motion.features.items():
         found = []
         for rows in features.split(32):
@@ -254,7 +255,8 @@ def stutter_report(network, words: Phrases, file: Path, pictures: Part, calibrat
             done += len(rows)
         found, true = torch.cat(found).numpy().astype(float), motion.stutters[rate]
         clip = np.arange(len(true)) // MOTION_SECONDS
-        cells = [share(found[true], clip[true]), int((~true).sum()), share(found[~true] * 60, clip[~true])]
+        clean = motion.undisturbed(rate)
+        cells = [share(found[true], clip[true]), share(found[clean] * 60, clip[clean]), share(found[~true & ~clean], clip[~true & ~clean])]
         lines.append(f"| {rate} | {int(true.sum())} | " + " | ".join(map(str, cells)) + " |")
     return lines
 
