@@ -171,7 +171,7 @@ export async function degradeClip(
       inputs,
       filter,
       outputOptions: [
-        ...[['-hide_banner'], ['-nostdin'], ['-nostats'], ['-v', 'error'], ['-progress', 'pipe:1']],
+        ...[['-hide_banner'], ['-nostdin'], ['-y'], ['-nostats'], ['-v', 'error'], ['-progress', 'pipe:1']],
         ...[
           ['-filter_threads', '1'],
           ['-filter_complex_threads', '1'],

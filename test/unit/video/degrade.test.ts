@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { OmniError } from '../../../src/protocol/errors.ts';
@@ -99,6 +99,16 @@ describe('degradeClip', () => {
     const steps = [{ filter: 'noise=alls=30:allf=t:all_seed=5' }];
     const [first, again] = [await degraded({ steps, local }), await degraded({ steps, local })];
     expect(readFileSync(first).equals(readFileSync(again))).toBe(true);
+  });
+
+  it('replaces what is there', async () => {
+    const scratch = temporaryDirectory();
+    const output = join(scratch, 'out.mkv');
+    writeFileSync(output, 'something else');
+    const { value: info } = await probeVideo(source);
+    const options = { encoders: new Set(['libx264']), scratch };
+    await degradeClip({ info, start: 0, frames: 20 }, { steps: [] }, output, options);
+    expect(lumaOf(output).length).toBe(20);
   });
 
   it.each([
