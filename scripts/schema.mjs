@@ -12,6 +12,7 @@ export const schemaPath = published('assessment');
 export const schemas = [
   { path: schemaPath, module: 'src/assessment/record.ts', name: 'AssessmentSchema' },
   { path: published('recipes'), module: 'src/dataset/recipes.ts', name: 'RecipeBookSchema' },
+  { path: published('truth'), module: 'src/dataset/truth.ts', name: 'TruthSchema' },
 ];
 
 /** A schema as it is published: draft 07, which is what VS Code's jsonValidation reads best. */

@@ -24,7 +24,19 @@ const line = (index: number): Truth => ({
 });
 const text = (...lines: Truth[]) => lines.map((one) => `${JSON.stringify(one)}\n`).join('');
 
+interface Generator {
+  readonly schemas: readonly { readonly path: string; readonly name: string }[];
+  schemaText(schema: { readonly path: string }): Promise<string>;
+}
+const generator: string = '../../../scripts/schema.mjs';
+const { schemas, schemaText } = (await import(generator)) as Generator;
+
 describe('the truth file', () => {
+  it('has the schema that is published', async () => {
+    const schema = schemas.find(({ name }) => name === 'TruthSchema')!;
+    expect(readFileSync(schema.path, 'utf8')).toBe(await schemaText(schema));
+  });
+
   it.each([
     ['nothing', '', [], []],
     ['lines in any order', text(line(2), line(0)), [0, 2], []],
