@@ -22,6 +22,8 @@ WEIGHTS = {"kind": 1.0, "severity": 0.5, "place": 0.7, "column": 0.7, "row": 0.7
 CLEAN_WEIGHT = 2.0
 # Of the plain next-token loss of whole answers: they are to be written too.
 WRITING = 0.1
+# Of the loss for likely words at a choice that are none of its options.
+OUTSIDE = 0.3
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,11 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
         for choice in turn.choices:
             if not choice.asked.any():
                 continue
-            chosen = out[:, choice.position][:, words.choices[choice.name]]
+            everything = out[:, choice.position]
+            chosen = everything[:, words.choices[choice.name]]
+            # Chat writes the likeliest of all words: it must be one of these.
+            outside = everything.logsumexp(1) - chosen.logsumexp(1)
+            total = total + OUTSIDE * outside[choice.asked].mean()
             if choice.name == "level":
                 loss = quality_loss(chosen[choice.asked], labels.target[choice.asked])
                 ranks = [rank_loss(score_of(part), target) for part, target, asked in

@@ -371,7 +371,10 @@ class Check:
             score = level_score(answer_frames(network, words, self.part, self.rows, nothing).level).numpy()
             target = self.part.target[self.rows].numpy()
             return {"srcc": round(float(spearmanr(score, target)[0]), 3), "plcc": round(float(pearsonr(score, target)[0]), 3)}
-        features, stutter = self.motion.draw(rate, len(self.rows), rng)
+        # What counts is pristine video: a second beside a stuttering one may be taken for it.
+        fit = self.motion.undisturbed(rate) | self.motion.stutters[rate]
+        motion = Motion({rate: self.motion.features[rate][np.flatnonzero(fit)]}, {rate: self.motion.stutters[rate][fit]})
+        features, stutter = motion.draw(rate, len(self.rows), rng)
         answers = answer_frames(network, words, self.part, self.rows, features)
         return measure_answers(answers, self.part, self.rows, stutter.numpy().astype(bool))
 
