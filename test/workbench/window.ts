@@ -17,7 +17,7 @@ const known = [
   // A page that is reloaded says what it leaves behind.
   /Long running operations during shutdown are unsupported/,
   /IndexedDB database '[^']*' is closed/,
-  /Unable to read file .*\(Canceled: Canceled\)/,
+  /\(Canceled: Canceled\)/,
 ];
 export const expectedError = (text: string) => known.some((pattern) => pattern.test(text));
 

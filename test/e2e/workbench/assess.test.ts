@@ -17,7 +17,7 @@ import {
   type Window,
   webviewFrame,
 } from '../../workbench/window.ts';
-import { drawn, limit, openStudio, picture, render, root, type Studio } from './support.ts';
+import { drawn, limit, openStudio, picture, render, root, type Studio, saveAs } from './support.ts';
 
 let studio: Studio;
 let window: Window | undefined;
@@ -66,7 +66,7 @@ test('right-click, "Assess quality", a live timeline, the worst moment with its 
   await timeline.getByRole('button', { name: 'Export' }).click();
   await timeline.getByRole('menuitem', { name: 'Report (HTML)' }).click();
   const target = join(studio.clips, 'report.html');
-  await quickType(page, target);
+  await saveAs(page, target);
   await expect.poll(() => existsSync(target), limit).toBe(true);
   const report = await page.context().newPage();
   await report.goto(pathToFileURL(target).href);
@@ -176,7 +176,7 @@ test('by keyboard alone: the palette, the timeline, the export', async () => {
   await runCommand(page, 'OmniVQA: Export the assessment…');
   await quickPick(page, 'Assessment record (JSON)');
   const target = join(studio.clips, 'by-keyboard.json');
-  await quickType(page, target);
+  await saveAs(page, target);
   await expect.poll(() => existsSync(target), limit).toBe(true);
   expect(JSON.parse(readFileSync(target, 'utf8')).schema).toBe('omnivqa/assessment@1');
   await view(page, 'Results').waitFor({ state: 'hidden' });

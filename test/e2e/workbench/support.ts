@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, FrameLocator, Page } from 'playwright-core';
+import { expect } from 'vitest';
 import { launchChromium } from '../../support/browser.ts';
 import { openPage, type Window, type WindowOptions } from '../../workbench/window.ts';
 import { startWorkbench, type Workbench, type WorkbenchOptions } from '../../workbench/workbench.ts';
@@ -54,6 +55,15 @@ export function render(path: string, seconds: number, video: readonly string[] =
 /** Keeps a picture of the page among the artefacts of the run. */
 export async function picture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(root, 'test-results', 'workbench', `${name}.png`) });
+}
+
+/** Answers the save dialog, once it has offered the name that it comes up with. */
+export async function saveAs(page: Page, target: string): Promise<void> {
+  const input = page.locator('.quick-input-widget:visible input[type="text"]').first();
+  await expect.poll(() => input.inputValue(), limit).toMatch(/\.omnivqa\.\w+$/);
+  await input.fill(target);
+  await expect.poll(() => input.inputValue(), limit).toBe(target);
+  await input.press('Enter');
 }
 
 /** Waits until the timeline has drawn its curve and a frame of the clip. */
