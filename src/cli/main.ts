@@ -59,7 +59,8 @@ Examples:
 
 Writes the clips and truth.jsonl: one line per clip with its source, recipe, parameters, and what is wrong
 where and when. The same sources, seed and ffmpeg give the same bytes; a call that was interrupted goes on
-where it stopped. Sources are SDR, progressive, and as clean as you have them.`;
+where it stopped. Sources are SDR, progressive, and as clean as you have them. Clips that do not end with an
+encoder of their own are lossless, some megabytes a second.`;
 
 const evaluateHelp = `
 Examples:
@@ -166,7 +167,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .argument('<source...>', 'pristine videos, or folders: the videos in them')
     .requiredOption('--out <folder>', 'where the clips and truth.jsonl go')
     .requiredOption('--seed <n>', 'which of all the data sets there could be', naturalNumber)
-    .option('--count <n>', 'clips; by default every source gets every level of every recipe', positiveInteger)
+    .option('--count <n>', 'clips; by default every source gets every recipe once', positiveInteger)
     .option('--kinds <list>', 'ids of recipes, separated by commas', commaSeparated)
     .addOption(
       new Option('--set <name>', 'local distortions, whole-clip ones of real pipelines, or both')

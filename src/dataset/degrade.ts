@@ -11,7 +11,7 @@ import {
 } from '../video/degrade.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
 import { probeVideo, type VideoInfo } from '../video/probe.ts';
-import { type Draw, drawClip, fullCount, type PlannedClip, planClip } from './plan.ts';
+import { type Draw, drawClip, type PlannedClip, planClip } from './plan.ts';
 import { fillSteps, type Recipe, type RecipeBook, recipeBook, scaledParameters } from './recipes.ts';
 import { type Truth, TruthFile, truthId, truthName, unwritable } from './truth.ts';
 
@@ -23,7 +23,7 @@ export interface DegradeRequest {
   /** A directory; made where it is not there. */
   readonly out: string;
   readonly seed: number;
-  /** Clips; by default as many as give every source every level of every recipe. */
+  /** Clips; by default as many as give every source every recipe once. */
   readonly count?: number;
   readonly set: RecipeSet;
   /** Ids of recipes, to leave the others of the set out. */
@@ -90,7 +90,7 @@ interface Opened {
 export async function degradeSources(request: DegradeRequest): Promise<DegradeSummary> {
   const { sources, out, seed, signal, hash } = request;
   const recipes = chooseRecipes(recipeBook, request.set, request.kinds);
-  const count = request.count ?? fullCount(sources.length, recipes);
+  const count = request.count ?? sources.length * recipes.length;
   const { version } = await locateFfmpeg();
   const encoders = await availableEncoders(signal);
   await mkdir(out, { recursive: true }).catch((error: unknown) => {

@@ -94,11 +94,6 @@ export function drawClip(index: number, seed: number, sources: number, recipes: 
   return { index, source, recipe, level };
 }
 
-/** How many clips it takes until every source has had every level of every recipe. */
-export function fullCount(sources: number, recipes: readonly Recipe[]): number {
-  return sources * recipes.length * Math.max(...recipes.map(({ levels }) => levels.length));
-}
-
 /**
  * The place and time of a drawn clip, at most `seconds` long.
  *
