@@ -25,7 +25,7 @@ let window: Window | undefined;
 beforeAll(async () => {
   studio = await openStudio((clips) => {
     copyFileSync(join(root, 'media', 'sample.mp4'), join(clips, 'sample.mp4'));
-    render(join(clips, 'long.mp4'), 60);
+    render(join(clips, 'long.mp4'), 150);
     render(join(clips, 'takes', 'a.mp4'), 2);
     render(join(clips, 'takes', 'b & <i>"c".mp4'), 2);
     const tenBit = ['-c:v', 'libx265', '-pix_fmt', 'yuv420p10le', '-x265-params', 'log-level=none'];
