@@ -12,6 +12,7 @@ export const schemaPath = published('assessment');
 export const schemas = [
   { path: schemaPath, module: 'src/assessment/record.ts', name: 'AssessmentSchema' },
   { path: published('recipes'), module: 'src/dataset/recipes.ts', name: 'RecipeBookSchema' },
+  { path: published('ladder'), module: 'src/comparison/ladder_schema.ts', name: 'LadderSchema' },
   { path: published('truth'), module: 'src/dataset/truth.ts', name: 'TruthSchema' },
 ];
 
