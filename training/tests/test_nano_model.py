@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from omnivqa.checkpoint import load_checkpoint
+from omnivqa.nano.answers import phrases
 from omnivqa.preprocess import clip_pixels
 from omnivqa.sequence import clip_tokens, generate, level_ids, load_tokenizer, rate, rating_prompt
 
@@ -52,6 +53,15 @@ def test_it_answers_with_a_level_word_and_stops(nano):
     ids, _ = generate(network, prompt.embeddings, 8)
     assert ids[0] in level_ids(network.config, tokenizer)
     assert tokenizer.decode(ids[1:], skip_special_tokens=False) == ".<|im_end|>"
+
+
+def test_its_words_are_single_tokens_and_its_thresholds_calibrated(nano):
+    network, tokenizer = nano
+    words = phrases(network.config, tokenizer)
+    chosen = [word for options in words.choices.values() for word in options]
+    assert len(words.choices["kind"]) == 6 and len(words.choices["column"]) == 7 and min(chosen) > 255
+    calibration = network.config.omnivqa.localization.calibration
+    assert 0.5 < calibration["spatial"]["threshold"] < 1 and 0 < calibration["temporal"]["threshold"] < 1
 
 
 @pytest.mark.parametrize("frames", [3, 8, 24])
