@@ -85,7 +85,11 @@ function canonical(output: EncodeOutput): Canonical {
       const number = bits(value);
       if (number === null) return refuse(`-${name} ${value} is not a rate.`, name, 'bad_value');
       options.set(name, String(number));
-    } else options.set(name, /^[-+]?\d*\.?\d+$/.test(value) ? String(Number(value)) : value.trim());
+    } else
+      options.set(
+        name,
+        name !== 'level' && /^[-+]?\d*\.?\d+$/.test(value) ? String(Number(value)) : value.trim(),
+      );
   }
   for (const word of output.other.filter((one) => /^-[A-Za-z]/.test(one))) {
     problems.push({
@@ -111,7 +115,9 @@ function chainOf(output: EncodeOutput, problems: SettingsProblem[]): string | nu
   const { filters, graph } = output.video!;
   const parsed = parseGraph(filters ?? graph?.text ?? '');
   let chain = filters ? (parsed[0] ?? []) : [];
-  if (filters && parsed.length > 1) return null;
+  const labels = chain.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]);
+  if (filters && (parsed.length > 1 || labels.some((label) => label !== 'in' && label !== 'out')))
+    return null;
   if (!filters && graph) {
     const label = graph.label ?? parsed.at(-1)?.at(-1)?.outputs[0];
     const traced =
@@ -139,22 +145,26 @@ function chainOf(output: EncodeOutput, problems: SettingsProblem[]): string | nu
 const safeFilter = /^[\w.+\-:=()*/|!<>@ ',\\]*$/;
 
 function safeParams(option: string, text: string, problems: SettingsProblem[]): string {
-  return text
-    .split(':')
-    .map((pair) => pair.trim())
-    .filter((pair) => {
-      const name = pair.replace(/=.*$/s, '').replace(/^no-/, '');
-      if (pair === '' || idleParams.test(name)) return false;
-      if (!fileParams.test(name) && safeValue.test(pair)) return true;
-      problems.push({
-        code: 'option_ignored',
-        message: `${name} of -${option} is not carried over.`,
-        field: option,
-      });
-      return false;
-    })
-    .sort()
-    .join(':');
+  return (
+    text
+      .split(':')
+      .map((pair) => pair.trim())
+      .filter((pair) => {
+        const name = pair.replace(/=.*$/s, '').replace(/^no-/, '');
+        if (pair === '' || idleParams.test(name)) return false;
+        if (!fileParams.test(name) && safeValue.test(pair)) return true;
+        problems.push({
+          code: 'option_ignored',
+          message: `${name} of -${option} is not carried over.`,
+          field: option,
+        });
+        return false;
+      })
+      // -x264opts takes a name alone for yes; the dictionaries of the -params options do not.
+      .map((pair) => (pair.includes('=') ? pair : `${pair}=1`))
+      .sort()
+      .join(':')
+  );
 }
 
 /** Options whose name alone could be the sound's; they are written with the picture's stream. */

@@ -1,4 +1,4 @@
-import { type CommandWord, commandOf, type FoundCommand, holeName } from './found.ts';
+import { type CommandWord, commandOf, type FoundCommand, holeName, mostCommands } from './found.ts';
 import { MappedBuilder, unquote } from './mapped.ts';
 import { findInShell } from './shell.ts';
 
@@ -18,6 +18,7 @@ export function findInMakefile(source: string): FoundCommand[] {
   const variables = new Map<string, string>();
   let rule: { target: string; prerequisites: readonly string[] } = { target: '', prerequisites: [] };
   for (const { start, end } of logicalLines(source, '\\')) {
+    if (found.length >= mostCommands) break;
     const line = source.slice(start, end);
     if (line.startsWith('\t')) {
       const lead = /^\t[ \t]*([@+-]+[ \t]*)*/.exec(line)![0].length;
@@ -143,7 +144,7 @@ export function findInDockerfile(source: string): FoundCommand[] {
   const known: Record<string, string> = {};
   const continuation = /^#\s*escape\s*=\s*(\S)/im.exec(source.slice(0, 400))?.[1] ?? '\\';
   let at = 0;
-  while (at < source.length) {
+  while (at < source.length && found.length < mostCommands) {
     const builder = new MappedBuilder(source);
     // An instruction ends with the first line that does not continue; comment lines within do not count.
     let more = true;

@@ -1,5 +1,12 @@
-import { withHoles } from './documents.ts';
-import { type CommandWord, commandOf, type FoundCommand, holeName, mostCommands, toolOf } from './found.ts';
+import {
+  type CommandWord,
+  commandOf,
+  type FoundCommand,
+  holeName,
+  mostCommands,
+  toolOf,
+  withHoles,
+} from './found.ts';
 import { MappedBuilder, type MappedText, type StringStyle, unquote } from './mapped.ts';
 import { findInShell } from './shell.ts';
 

@@ -1,13 +1,13 @@
 import { findInDockerfile, findInMakefile } from './builds.ts';
 import { findInCode } from './code.ts';
 import { findInDocument } from './documents.ts';
-import type { FoundCommand } from './found.ts';
+import { type FoundCommand, mostCommands } from './found.ts';
 import { MappedBuilder } from './mapped.ts';
 import { findInShell } from './shell.ts';
 import { findInBatch, findInPowershell } from './windows.ts';
 
 /** Files longer than this are not read, in UTF-16 code units. */
-export const longestFile = 2_000_000;
+export const longestFile = 1_000_000;
 
 type Finder = (text: string) => FoundCommand[];
 
@@ -87,7 +87,9 @@ export function languageOf(languageOrFile: string, text = ''): string | null {
  * @param languageOrFile a VS Code language id (`shellscript`, `python`, …) or the file's name
  */
 export function findCommands(text: string, languageOrFile: string): FoundCommand[] {
-  if (text.length > longestFile || !/ffmpeg|handbrake|svtav1/i.test(text)) return [];
+  // A byte of zero is none of a text's: a program or a clip whose name ends like a script's.
+  if (text.length > longestFile || text.includes('\u0000') || !/ffmpeg|handbrake|svtav1/i.test(text))
+    return [];
   const language = languageOf(languageOrFile, text);
   if (language === null) return [];
   let found: FoundCommand[];
@@ -100,7 +102,8 @@ export function findCommands(text: string, languageOrFile: string): FoundCommand
   return pairPasses(
     found
       .filter(({ start, end }) => start >= 0 && end > start && end <= text.length)
-      .sort((a, b) => a.start - b.start || b.end - a.end),
+      .sort((a, b) => a.start - b.start || b.end - a.end)
+      .slice(0, mostCommands),
   );
 }
 
@@ -121,7 +124,7 @@ function findInMarkdown(text: string): FoundCommand[] {
     block = null;
   };
   for (const match of lines) {
-    if (match[0] === '') continue;
+    if (match[0] === '' || found.length >= mostCommands) continue;
     const quote = /^(?:[ \t]*>)*[ \t]?/.exec(match[0])![0];
     const inQuote = quote.includes('>');
     const offset = inQuote ? quote.length : 0;

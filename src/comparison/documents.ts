@@ -8,7 +8,15 @@ import {
   type Scalar,
   type YAMLMap,
 } from 'yaml';
-import { type CommandWord, commandOf, type FoundCommand, holeName, toolOf } from './found.ts';
+import {
+  type CommandWord,
+  commandOf,
+  type FoundCommand,
+  holeName,
+  mostCommands,
+  toolOf,
+  withHoles,
+} from './found.ts';
 import { align, MappedBuilder, MappedText } from './mapped.ts';
 import { findInShell } from './shell.ts';
 import { findInBatch, findInPowershell } from './windows.ts';
@@ -48,7 +56,7 @@ export function findInDocument(source: string): FoundCommand[] {
 const keyOf = (pair: Pair): string => (isScalar(pair.key) ? String(pair.key.value) : '');
 
 function walk(source: string, node: unknown, place: Place, found: FoundCommand[], depth: number): void {
-  if (depth > deepest) return;
+  if (depth > deepest || found.length >= mostCommands) return;
   if (isSeq(node)) {
     for (const item of node.items) walk(source, item, place, found, depth + 1);
     return;
@@ -195,16 +203,6 @@ function fillTemplates(text: string, known: Readonly<Record<string, string>>) {
     builder.put(value ?? `\${${name}}`, match.index, at);
   }
   return { mapped: builder.copy(at, text.length).build(), holes };
-}
-
-/** Holes stay holes within single quotes, where a shell would not fill them but the pipeline does. */
-export function withHoles(command: FoundCommand, names: readonly string[]): FoundCommand {
-  if (names.length === 0) return command;
-  const words = command.words.map((word): CommandWord => {
-    const missing = names.filter((name) => word.text.includes(`\${${name}}`) && !word.holes.includes(name));
-    return missing.length > 0 ? { ...word, holes: [...word.holes, ...missing] } : word;
-  });
-  return { ...command, words };
 }
 
 /** `command: [ffmpeg, …]` with `args: […]`, and the command of an image that is ffmpeg's. */

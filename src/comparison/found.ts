@@ -114,3 +114,13 @@ export function holeName(expression: string): string {
     .slice(0, 60);
   return name && /^[A-Za-z_]/.test(name) ? name : 'value';
 }
+
+/** Holes stay holes within single quotes, where a shell would not fill them but a pipeline's template or a program's string does. */
+export function withHoles(command: FoundCommand, names: readonly string[]): FoundCommand {
+  if (names.length === 0) return command;
+  const words = command.words.map((word): CommandWord => {
+    const missing = names.filter((name) => word.text.includes(`\${${name}}`) && !word.holes.includes(name));
+    return missing.length > 0 ? { ...word, holes: [...word.holes, ...missing] } : word;
+  });
+  return { ...command, words };
+}

@@ -163,10 +163,14 @@ export function parseHandBrake(words: readonly CommandWord[]): ParsedSettings {
   }
   const codec = known?.[0] ?? (encoder ? '' : 'libx264');
   const quality = reader.number('quality');
+  const [exactWidth, exactHeight] = [reader.number('width'), reader.number('height')];
   const [width, height] = [
-    reader.number('width') ?? reader.number('maxWidth'),
-    reader.number('height') ?? reader.number('maxHeight'),
+    exactWidth ?? reader.number('maxWidth'),
+    exactHeight ?? reader.number('maxHeight'),
   ];
+  // --maxWidth and --maxHeight never enlarge.
+  const side = (exact: number | null, most: number | null, name: string) =>
+    exact ?? (most === null ? -2 : `'min(${most},${name})'`);
   const rate = reader.text('rate');
   const kilobits = reader.number('vb');
   const params = reader.text('encopts');
@@ -186,7 +190,10 @@ export function parseHandBrake(words: readonly CommandWord[]): ParsedSettings {
     pixelFormat: known?.[1] ?? null,
     size: width === null && height === null ? null : { width, height },
     fps: rate === null ? null : rateOf(rate),
-    filters: width === null && height === null ? null : `scale=${width ?? -2}:${height ?? -2}`,
+    filters:
+      width === null && height === null
+        ? null
+        : `scale=${side(exactWidth, width, 'iw')}:${side(exactHeight, height, 'ih')}`,
     params,
     pass: given.has('multi-pass') ? 2 : null,
   };

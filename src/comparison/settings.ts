@@ -296,6 +296,8 @@ function parseFfmpeg(words: readonly CommandWord[]): ParsedSettings {
     });
   }
   commandHoles.push(...groupHoles);
+  // Without an input nothing is encoded: `ffmpeg -version`, or words that only look like a command.
+  if (inputs.length === 0 && graphs.length === 0 && !groupsHide(outputs)) outputs.length = 0;
   if (outputs.length === 0) {
     problems.push({ code: 'no_output', message: 'The command names no output.', field: null });
   }
@@ -307,6 +309,10 @@ function parseFfmpeg(words: readonly CommandWord[]): ParsedSettings {
   });
   return { value: { inputs, outputs: streams, holes }, problems };
 }
+
+/** Options that the file does not tell may hold the input. */
+const groupsHide = (outputs: readonly { readonly holes: readonly Hole[] }[]): boolean =>
+  outputs.some(({ holes }) => holes.some(({ field }) => field === 'options'));
 
 /**
  * Whether an unquoted variable in the place of an output is one, and not a bundle of options: by its name, or because

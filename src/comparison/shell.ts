@@ -9,8 +9,15 @@ import {
   type Word,
   type WordPart,
 } from 'unbash';
-import { type CommandWord, commandOf, type FoundCommand, mostCommands } from './found.ts';
-import { align, unquote } from './mapped.ts';
+import {
+  type CommandWord,
+  commandOf,
+  type FoundCommand,
+  holeName,
+  mostCommands,
+  withHoles,
+} from './found.ts';
+import { align, MappedBuilder, unquote } from './mapped.ts';
 
 /** What a word became: one field of the command's argv. */
 interface Field {
@@ -46,6 +53,12 @@ export function findInShell(
   bindings: Readonly<Record<string, string>> = {},
   depth = 0,
 ): FoundCommand[] {
+  if (placeholder.test(source)) {
+    const { mapped, names } = fillPlaceholders(source);
+    return mapped.outer(
+      findInShell(mapped.text, known, bindings, depth).map((command) => withHoles(command, names)),
+    );
+  }
   const variables = new Map<string, Value>(
     Object.entries(known).map(([name, text]) => [
       name,
@@ -56,6 +69,22 @@ export function findInShell(
   reader.list(parse(source).commands, { variables, functions: new Map(), bindings, depth });
   reader.uncalled();
   return reader.found;
+}
+
+/** `<input>`, as documentation writes what the reader is to fill in. A shell would read from a file. */
+const placeholder = /(?<![<\w&])<[A-Za-z](?:[\w .:/-]{0,60}\w)?>(?=["'\s.,;:/_-]|$)/m;
+
+function fillPlaceholders(source: string) {
+  const builder = new MappedBuilder(source);
+  const names: string[] = [];
+  let at = 0;
+  for (const match of source.matchAll(new RegExp(placeholder, 'gm'))) {
+    const name = holeName(match[0]);
+    names.push(name);
+    builder.copy(at, match.index).put(`\${${name}}`, match.index, match.index + match[0].length);
+    at = match.index + match[0].length;
+  }
+  return { mapped: builder.copy(at, source.length).build(), names };
 }
 
 class Reader {

@@ -122,6 +122,15 @@ describe('the shell', () => {
     expect(argvs(text)).toEqual(expected);
   });
 
+  it('takes placeholders of documentation for holes', () => {
+    const text = 'ffmpeg -i <input> -c:v libx264 -crf <value> "<out put>.mp4" </dev/null >log';
+    const [command] = findCommands(text, 'sh');
+    expect(command!.words.map((word) => word.text).join(' ')).toBe(
+      'ffmpeg -i ${input} -c:v libx264 -crf ${value} ${out}.mp4',
+    );
+    expect(command!.words.map(({ start, end }) => text.slice(start, end))).toContain('<input>');
+  });
+
   it('binds loop variables', () => {
     const found = findCommands('for c in 18 28; do ffmpeg -i a -crf $c $c.mp4; done', 'sh');
     expect(found.map(({ bindings }) => bindings)).toEqual([{ c: '18' }, { c: '28' }]);

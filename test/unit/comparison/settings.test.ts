@@ -50,6 +50,7 @@ describe('whose option it is', () => {
       { code: 'trailing_options', field: 'crf' },
     ]);
     expect(parse('ffmpeg -i a b.mp4 -crf').problems).toMatchObject([{ code: 'missing_value', field: 'crf' }]);
+    expect(parse('ffmpeg version N-98740 Copyright').value.outputs).toEqual([]);
     expect(parse('ffmpeg -i a').problems).toMatchObject([{ code: 'no_output' }]);
     expect(parse('ffmpeg -i a -b:v fast b.mp4').problems).toMatchObject([{ code: 'bad_value', field: 'b' }]);
   });
@@ -102,6 +103,7 @@ describe('the key of an output', () => {
       'ffmpeg -i a -x264-params ref=4:bframes=3 b.mp4',
       'ffmpeg -i a -x264opts bframes=3:ref=4:threads=2 b.mp4',
     ],
+    ['ffmpeg -i a -x264opts no-scenecut b.mp4', 'ffmpeg -i a -x264-params no-scenecut=1 b.mp4'],
     ['ffmpeg -i a -vf "scale=1280:-2, fps=25" b.mp4', 'ffmpeg -i a -filter:v scale=1280:-2,fps=25 b.mp4'],
     ['ffmpeg -i a -crf 20 -threads 4 -t 10 b.mp4', 'ffmpeg -i a -crf 20.0 -metadata title=x b.mp4'],
   ])('%s is %s', (a, b) => {
@@ -177,6 +179,12 @@ describe('our own arguments', () => {
       "ffmpeg -i a -i b -filter_complex '[0:v][1:v]overlay=0:0[o]' -map '[o]' b.mp4",
       'not_supported',
     ],
+    ['a filter with branches', "ffmpeg -i a -vf 'split[a][b];[a][b]hstack' b.mp4", 'not_supported'],
+    [
+      'labels in a chain',
+      "ffmpeg -i a -vf 'split=2[a][b],[b]histogram[h],[a][h]overlay' b.mp4",
+      'not_supported',
+    ],
     ['no known encoder', 'ffmpeg -i a b.xyz', 'not_supported'],
   ])('refuse %s', (_, text, code) => {
     const { value, problems } = argv(text);
@@ -241,6 +249,12 @@ describe('HandBrakeCLI and SvtAv1EncApp', () => {
       ['not_supported', 'preset'],
       ['option_ignored', 'decomb'],
     ]);
+  });
+
+  it('take the largest size for what it is', () => {
+    const { value } = argv('HandBrakeCLI -i a -o b.mp4 -e x264 -q 20 --maxHeight 720');
+    expect(value).toContain("scale=-2:'min(720,ih)'");
+    expect(argv('HandBrakeCLI -i a -o b.mp4 -e x264 -q 20 -w 640 -l 360').value).toContain('scale=640:360');
   });
 
   it('tell the quality of adaptive quantisation from a fixed quantiser', () => {
