@@ -21,6 +21,7 @@ import { drawn, limit, openStudio, picture, render, root, type Studio, saveAs } 
 
 let studio: Studio;
 let window: Window | undefined;
+let reloaded = false;
 
 beforeAll(async () => {
   studio = await openStudio((clips) => {
@@ -38,7 +39,10 @@ afterEach(async ({ task }) => {
   const complaints = [...(window?.complaints ?? [])];
   await window?.close();
   window = undefined;
-  expect(complaints).toEqual([]);
+  // A page that is reloaded leaves requests of the workbench's own behind, which end as they may: ours are looked for.
+  const ours = /dist\/webview|timeline\.(js|css)|extension\.cjs|Content Security Policy/;
+  expect(reloaded ? complaints.filter((one) => ours.test(one)) : complaints).toEqual([]);
+  reloaded = false;
 });
 
 afterAll(() => studio?.close());
@@ -105,6 +109,7 @@ test('a job is cancelled, keeps what is finished, survives a reload of the windo
   const kept = await scored();
   expect(kept).toBeGreaterThan(0);
 
+  reloaded = true;
   await page.reload();
   const again = webviewFrame(page);
   await again.locator('[data-state=partial]').waitFor();
