@@ -298,13 +298,7 @@ class CodeReader {
     for (let index = at; index < this.#tokens.length; index += 1) {
       this.#steps += 1;
       const { text, kind, first } = this.#tokens[index]!;
-      if (
-        index > at &&
-        depth === 0 &&
-        first &&
-        !(kind === 'mark' && /^[.+?]$/.test(text)) &&
-        kind !== 'string'
-      ) {
+      if (index > at && depth === 0 && first && !(kind === 'mark' && /^[.+?]$/.test(text))) {
         const before = this.#tokens[index - 1]!.text;
         if (!/^[+?,:=]$/.test(before)) return index;
       }

@@ -93,6 +93,7 @@ class Reader {
   readonly #seen = new Set<string>();
   readonly #functions = new Map<SyntaxNode, Scope>();
   readonly #called = new Set<SyntaxNode>();
+  readonly #running = new Set<SyntaxNode>();
   #steps = 0;
 
   constructor(source: string) {
@@ -281,6 +282,8 @@ class Reader {
 
   call(body: SyntaxNode, args: readonly CommandWord[], scope: Scope): void {
     this.#called.add(body);
+    // A function that calls itself would go on for ever.
+    if (this.#running.has(body)) return;
     const variables = new Map(scope.variables);
     for (let index = 1; index <= 9; index += 1) variables.delete(String(index));
     const fields = args.map(({ text, holes, splits }) => ({ text, holes: [...holes], splits }));
@@ -288,7 +291,9 @@ class Reader {
       variables.set(String(index + 1), { fields: [field], array: false });
     }
     variables.set('@', { fields, array: true });
+    this.#running.add(body);
     this.node(body, { ...scope, variables, depth: scope.depth + 1 });
+    this.#running.delete(body);
   }
 
   shift(scope: Scope): void {
@@ -427,14 +432,19 @@ class Reader {
       }
       for (const [index, one] of value.fields.entries()) {
         if (index > 0) close();
-        if (quoted || whole || one.holes.length > 0) {
+        if (quoted || whole) {
           append(one.text, one.holes);
           continue;
         }
-        const pieces = one.text.split(/[ \t\n]+/);
+        // White space splits, but none within a hole.
+        const pieces = one.text.split(/[ \t\n]+(?![^{}]*\})/);
         for (const [at, piece] of pieces.entries()) {
           if (at > 0) close();
-          if (piece) append(piece);
+          if (piece)
+            append(
+              piece,
+              one.holes.filter((hole) => piece.includes(`\${${hole}}`)),
+            );
         }
       }
     };

@@ -118,6 +118,8 @@ describe('the shell', () => {
     ['/opt/ffmpeg/bin/ffmpeg -i a b.mp4', ['/opt/ffmpeg/bin/ffmpeg -i a b.mp4']],
     ['"$FFMPEG_BIN" -i a b.mp4', ['${FFMPEG_BIN} -i a b.mp4']],
     ["ffmpeg -i a -vf 'scale=1280:-2, fps=25' b.mp4", ['ffmpeg -i a -vf scale=1280:-2, fps=25 b.mp4']],
+    ['o="-c:v libx264 -crf $Q -an"\nffmpeg -i a $o b.mp4', ['ffmpeg -i a -c:v libx264 -crf ${Q} -an b.mp4']],
+    ['f() { ffmpeg -i "$1" -crf 20 "$1.mp4"; f "$1/x"; }\nf a', ['ffmpeg -i a -crf 20 a.mp4']],
   ])('%s', (text, expected) => {
     expect(argvs(text)).toEqual(expected);
   });
@@ -190,6 +192,11 @@ describe('code', () => {
       'a.py',
       "await create_subprocess_exec('ffmpeg', '-i', a, *rest, 'b.mp4')",
       ['ffmpeg -i ${a} ${rest} b.mp4'],
+    ],
+    [
+      'a.py',
+      "q = '20'\n'a note'\nrun(['ffmpeg', '-i', 'a', '-crf', q, 'b.mp4'])",
+      ['ffmpeg -i a -crf 20 b.mp4'],
     ],
     ['a.js', "execFile('ffmpeg', ['-i', 'a', ...extra, 'b.mp4'], done)", ['ffmpeg -i a ${extra} b.mp4']],
     ['a.js', 'exec(`ffmpeg -i ${a} -crf 20 "${b}.mp4"`)', ['ffmpeg -i ${a} -crf 20 ${b}.mp4']],
