@@ -1,7 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of shells
 /**
- * Commands as people write them, and what they ask for. Each says where its pattern is from; the expectation was
- * written down by hand from the documentation of ffmpeg's options, not taken from the parser.
+ * Commands as people write them, and what they ask for. Each says where its pattern is from (a page of documentation,
+ * a repository, or what is common practice); file names and values may be shortened. The expectation was written down
+ * by hand from the documentation of ffmpeg's options, not taken from the parser.
  */
 export interface RealCommand {
   readonly from: string;
@@ -284,7 +285,7 @@ export const realCommands: readonly RealCommand[] = [
     [{ video: { codec: 'h264_qsv', cq: 25, preset: 'veryslow' } }],
   ),
   shell(
-    'apple.stackexchange.com and HandBrake forums (videotoolbox)',
+    'common practice with VideoToolbox',
     'ffmpeg -i in.mov -c:v hevc_videotoolbox -q:v 55 -tag:v hvc1 -c:a copy out.mov',
     [{ video: { codec: 'hevc_videotoolbox', qscale: 55 } }],
   ),
@@ -319,9 +320,21 @@ export const realCommands: readonly RealCommand[] = [
     ],
   ),
   shell(
-    'a common batch script (superuser.com/questions/421850)',
-    'for f in *.avi; do ffmpeg -i "$f" -c:v libx264 -crf 20 "${f%.avi}.mp4"; done',
-    [{ file: '${f}.mp4', video: { codec: 'libx264', crf: 20 } }],
+    'github.com/rodrigopolo/ffmpeg-scripts, Bash/1080p.sh',
+    'for f in "$@"; do\n  ffmpeg -y -hide_banner -hwaccel auto -i "$f" -pix_fmt yuv420p -vf scale=1920:-2 \\\n    -c:v libx264 -preset faster -crf 22 -c:a aac -b:a 128k -movflags +faststart "${f%.*}.1080p.mp4"\ndone',
+    [
+      {
+        file: '${f}.1080p.mp4',
+        video: {
+          codec: 'libx264',
+          crf: 22,
+          preset: 'faster',
+          pixelFormat: 'yuv420p',
+          size: { width: 1920, height: null },
+        },
+        other: [],
+      },
+    ],
   ),
   {
     from: 'github.com/jrottenberg/ffmpeg, README',
@@ -367,7 +380,7 @@ export const realCommands: readonly RealCommand[] = [
     expected: [[{ file: '${TARGET}', video: { codec: 'libvpx-vp9', crf: 28, bitrate: 0 } }]],
   },
   {
-    from: 'stackoverflow.com/questions/44686828 (subprocess with a list)',
+    from: 'docs.python.org/3/library/subprocess.html, run with a list, as encode scripts use it',
     language: 'encode.py',
     text: "import subprocess\n\nfor crf in (18, 23):\n    subprocess.run(['ffmpeg', '-y', '-i', 'in.mp4', '-c:v', 'libx264', '-crf', str(crf), '-vf', 'scale=-2:480', f'out_{crf}.mp4'], check=True)\n",
     expected: [
