@@ -24,7 +24,8 @@ beforeAll(async () => {
   studio = await openStudio((clips) => {
     for (const name of ['moved', 'twice']) render(join(clips, `${name}.mp4`), 40);
     // Long enough to be still at work when something happens to it.
-    for (const name of ['killed', 'replaced']) render(join(clips, `${name}.mp4`), 150);
+    render(join(clips, 'killed.mp4'), 150);
+    render(join(clips, 'replaced.mp4'), 150, ['-vf', 'scale=1920:1080', '-c:v', 'libx264']);
     render(join(clips, 'other.mp4'), 4);
   });
 });
