@@ -2,6 +2,7 @@
  * The engine's process: started by its client with an IPC channel, it ends when the client is gone, when it was idle for
  * long, or when it is told to. Its only argument, or OMNIVQA_STORE, names the directory for all that it keeps.
  */
+import { constants, setPriority } from 'node:os';
 import { resolve } from 'node:path';
 import { OmniError } from '../protocol/errors.ts';
 import { ipcPort } from './ipc.ts';
@@ -14,6 +15,13 @@ if (!store || !process.send) {
 }
 // Compiled models lie with the rest, and nothing lies anywhere else.
 process.env.OMNIVQA_CACHE ??= resolve(store);
+
+// All cores are used for minutes: the editor, and whatever else its user does, come first. ffmpeg inherits this.
+try {
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+} catch {
+  // A system that refuses it runs the engine as it was started.
+}
 
 let ending = false;
 const end = () => {
