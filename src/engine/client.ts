@@ -1,6 +1,8 @@
 /** The client's end of the engine: runs it in a process of its own, and runs it again where it was lost. */
 import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { access, constants } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import {
   type AssessRequest,
   type EngineService,
@@ -207,6 +209,7 @@ export class EngineClient<R> {
   async #start(): Promise<Running<R>> {
     const { entry, store, env = process.env, node, onLog } = this.#options;
     const execPath = node || (await nodeOnPath(env)) || process.execPath;
+    await setImmediate();
     const child = fork(entry, [store], {
       execPath,
       execArgv: [],
@@ -344,6 +347,13 @@ async function nodeOnPath(env: NodeJS.ProcessEnv): Promise<string | null> {
   const path = Object.entries(env).find(([key]) => (windows ? key.toUpperCase() : key) === 'PATH')?.[1] ?? '';
   for (const directory of path.split(delimiter).filter(isAbsolute)) {
     const candidate = join(directory, windows ? 'node.exe' : 'node');
+    const found = await access(candidate, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (!found) continue;
+    // Starting a process holds up the event loop for 10 ms and more: each in a turn of its own.
+    await setImmediate();
     const version = await new Promise<string>((resolve) => {
       execFile(candidate, ['--version'], { timeout: 5_000, env }, (error, stdout) =>
         resolve(error ? '' : stdout),
