@@ -136,10 +136,16 @@ export class Filmstrip {
   #busy = false;
   #wanted: { name: string; time: number }[] = [];
   #height = 0;
+  #missing = 0;
 
   constructor(connection: Connection<TimelineHost>, changed: () => void) {
     this.#connection = connection;
     this.#changed = changed;
+  }
+
+  /** How many of the tiles last asked for are still to come. */
+  get missing(): number {
+    return this.#missing;
   }
 
   /**
@@ -168,6 +174,7 @@ export class Filmstrip {
       tiles.push({ time: i * step, bitmap });
     }
     this.#wanted = wanted;
+    this.#missing = wanted.length;
     void this.#next();
     return { step, tiles };
   }

@@ -66,8 +66,8 @@ export async function saveAs(page: Page, target: string): Promise<void> {
   await input.press('Enter');
 }
 
-/** Waits until the timeline has drawn its curve and a frame of the clip. */
+/** Waits until the timeline has drawn its curve, a frame of the clip and the filmstrip. */
 export async function drawn(view: FrameLocator): Promise<void> {
-  await view.locator('.tracks[data-painted]').waitFor();
+  await view.locator('.tracks[data-painted][data-film=whole]').waitFor(limit);
   await view.locator('canvas[data-drawn=true], video').first().waitFor();
 }
