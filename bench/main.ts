@@ -15,14 +15,22 @@ const { values, positionals } = parseArgs({
     work: { type: 'string', default: join(root, 'bench', '.work') },
     step: { type: 'string', multiple: true },
     scale: { type: 'string', default: 'full' },
+    sources: { type: 'string' },
   },
 });
 
-/** The benches by name. `full` needs 25 GB of disk and is run only when named. */
+/** Clips of one's own, for the benches that measure on footage. */
+const sources = (): string => {
+  if (!values.sources) throw new Error('Name a folder of clips with --sources.');
+  return values.sources;
+};
+
+/** The benches by name. `full` needs 25 GB of disk, others need sources: these are run only when named. */
 const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
   assess: async () => (await import('./assess.ts')).benchAssess(root, values.work),
   full: async () =>
     (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale === 'tiny'),
+  sizes: async () => (await import('./sizes.ts')).benchSizes(root, values.work, sources()),
   timeline: async () => [
     {
       title: 'timeline: the view in Chromium',
@@ -39,7 +47,7 @@ const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
   ],
 };
 
-const names = positionals.length > 0 ? positionals : Object.keys(benches).filter((name) => name !== 'full');
+const names = positionals.length > 0 ? positionals : ['assess', 'timeline', 'editor'];
 for (const name of names) {
   const bench = benches[name];
   if (!bench) throw new Error(`There is no bench ${name}. There are: ${Object.keys(benches).join(', ')}.`);
@@ -67,9 +75,12 @@ async function keep(bench: string, { title, text, figures }: Section): Promise<v
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  const command = ['npm run bench --', bench, ...(values.step ?? []).map((step) => `--step ${step}`)].join(
-    ' ',
-  );
+  const command = [
+    'npm run bench --',
+    bench,
+    ...(values.step ?? []).map((step) => `--step ${step}`),
+    ...(values.sources ? ['--sources <folder>'] : []),
+  ].join(' ');
   const section = [
     `## ${title}`,
     '',
