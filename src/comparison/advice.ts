@@ -1,4 +1,5 @@
 /** What measured encodes say about each other; for Problems and their quick fixes. */
+import { cheapestFor } from '../assessment/bd_rate.ts';
 
 /** An encode as it was measured. */
 export interface Measured {
@@ -13,40 +14,35 @@ export interface MeasuredCrf extends Measured {
 }
 
 export interface CrfAdvice {
-  /** A whole number, the highest that is expected to reach the target. */
+  /** A whole number, or one that was measured. */
   readonly crf: number;
   /** What it has or is expected to have. */
   readonly mos: number;
-  /** Whether an encode with this CRF was measured; otherwise it lies between two that were. */
-  readonly measured: boolean;
+  readonly basis: 'measured' | 'interpolated';
 }
 
 /**
- * The cheapest whole CRF that reaches a MOS, by linear interpolation between measured ones; never beyond them.
+ * The cheapest CRF that reaches a MOS, as {@link cheapestFor} finds it; where even the cheapest encode reaches it, that
+ * one: nothing is said beyond what was measured.
  *
  * @param points encodes of one source that differ in CRF alone; of equal CRFs the last counts
- * @returns null where no measured CRF reaches the target, the measured ones do not enclose it, or the MOS rises with
- *   the CRF around it, so that there is nothing to interpolate
+ * @returns null where no measured CRF reaches the target, or the rates do not follow the CRF
  */
 export function cheapestCrf(points: readonly MeasuredCrf[], target: number): CrfAdvice | null {
-  const sorted = [...new Map(points.map((point) => [point.crf, point])).values()].sort(
-    (a, b) => a.crf - b.crf,
+  const distinct = [...new Map(points.map((point) => [point.crf, point])).values()];
+  const found = cheapestFor(
+    distinct.map(({ crf, mos, bitrate }) => ({ setting: crf, quality: mos, rate: bitrate })),
+    target,
   );
-  // Beyond the first one that misses, another one that reaches the target is an outlier, not a bargain.
-  const missing = sorted.findIndex(({ mos }) => mos < target);
-  const last = missing < 0 ? sorted.at(-1) : sorted[missing - 1];
-  if (!last) return null;
-  const next = missing < 0 ? undefined : sorted[missing];
-  if (!next) return Number.isInteger(last.crf) ? { crf: last.crf, mos: last.mos, measured: true } : null;
-  const slope = (next.mos - last.mos) / (next.crf - last.crf);
-  // Rounding errors must not take one whole step from a target that is met exactly.
-  const crf = Math.floor(last.crf + (target - last.mos) / slope + 1e-9);
-  if (crf < last.crf) return null;
-  return { crf, mos: last.mos + slope * (crf - last.crf), measured: crf === last.crf };
+  if (!('refusal' in found)) return { crf: found.setting, mos: found.quality, basis: found.basis };
+  if (found.refusal !== 'below_range') return null;
+  const [cheapest] = distinct.sort((a, b) => a.bitrate - b.bitrate);
+  return cheapest ? { crf: cheapest.crf, mos: cheapest.mos, basis: 'measured' } : null;
 }
 
 /**
- * The encode with the next lower rate that is at least as good, where there is one: the higher rate is spent for nothing.
+ * The encode with the next lower rate that is at least as good, where there is one: the higher rate is spent for
+ * nothing.
  *
  * @param others encodes of the same source
  */
