@@ -36,6 +36,8 @@ const ours = [
   'dist/engine.mjs',
   'dist/webview/timeline.js',
   'dist/webview/timeline.css',
+  'dist/webview/chat.js',
+  'dist/webview/chat.css',
   'media/icon.png',
   'media/view.svg',
   'media/schema/assessment.schema.json',

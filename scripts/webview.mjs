@@ -33,9 +33,12 @@ const options = {
   ],
 };
 
-/** Writes dist/webview/timeline.{js,css}. */
+/** The views that ship: each becomes dist/webview/<name>.{js,css}. */
+const views = { timeline: 'webview-ui/timeline/main.ts', chat: 'webview-ui/chat/main.ts' };
+
+/** Writes dist/webview. */
 export async function buildWebviews(outdir = join(root, 'dist', 'webview')) {
-  await build({ ...options, entryPoints: { timeline: 'webview-ui/timeline/main.ts' }, outdir });
+  await build({ ...options, entryPoints: views, outdir });
 }
 
 /** Serves the views with the development harness. Returns the server's address. */
@@ -43,22 +46,26 @@ async function serve(port, files) {
   const bundles = new Map();
   const built = await build({
     ...options,
-    entryPoints: { timeline: 'webview-ui/timeline/main.ts', harness: 'webview-ui/dev/harness.ts' },
+    entryPoints: { ...views, harness: 'webview-ui/dev/harness.ts', 'chat-harness': 'webview-ui/dev/chat.ts' },
     outdir: root,
     write: false,
   });
   for (const { path, contents } of built.outputFiles) bundles.set(`/${basename(path)}`, contents);
-  // The page that the extension will use, from the same source.
-  const page = await build({
-    absWorkingDir: root,
-    entryPoints: ['src/protocol/timeline.ts'],
-    bundle: true,
-    format: 'esm',
-    write: false,
-  });
-  const { timelinePage } = await import(
-    `data:text/javascript;base64,${Buffer.from(page.outputFiles[0].contents).toString('base64')}`
-  );
+  // The pages that the extension will use, from the same source.
+  const source = async (entry) => {
+    const page = await build({
+      absWorkingDir: root,
+      entryPoints: [entry],
+      bundle: true,
+      format: 'esm',
+      write: false,
+    });
+    return import(
+      `data:text/javascript;base64,${Buffer.from(page.outputFiles[0].contents).toString('base64')}`
+    );
+  };
+  const { timelinePage } = await source('src/protocol/timeline.ts');
+  const { chatPage } = await source('src/protocol/chat_view.ts');
 
   const types = {
     js: 'text/javascript',
@@ -70,19 +77,22 @@ async function serve(port, files) {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://127.0.0.1');
     const type = types[pathname.split('.').at(-1)] ?? 'application/octet-stream';
-    if (pathname === '/') {
+    const harness = { '/': 'harness', '/chat': 'chat-harness' }[pathname];
+    if (harness) {
       response.writeHead(200, { 'content-type': types.html });
       response.end(
-        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>OmniVQA views</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/harness.css"><body><script src="/harness.js"></script></body></html>',
+        `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>OmniVQA views</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/${harness}.css"><body><script src="/${harness}.js"></script></body></html>`,
       );
       return;
     }
-    if (pathname === '/timeline.html') {
+    const page = { '/timeline.html': timelinePage, '/chat.html': chatPage }[pathname];
+    if (page) {
+      const name = pathname.slice(1, -'.html'.length);
       response.writeHead(200, { 'content-type': types.html });
       response.end(
-        timelinePage({
-          script: '/timeline.js',
-          style: '/timeline.css',
+        page({
+          script: `/${name}.js`,
+          style: `/${name}.css`,
           source: "'self'",
           media: [],
           nonce: randomBytes(16).toString('base64'),
