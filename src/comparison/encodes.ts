@@ -1,5 +1,5 @@
 import { normaliseArguments, outputArguments } from './arguments.ts';
-import { findCommands, longestFile } from './commands.ts';
+import { findCommands } from './commands.ts';
 import type { FoundCommand, SourceRange } from './found.ts';
 import { isLadderFile, type LadderProblem, parseLadders } from './ladders.ts';
 import { type EncodeOutput, parseSettings, type SettingsProblem } from './settings.ts';
@@ -31,8 +31,12 @@ export interface FileEncodes {
   readonly problems: readonly LadderProblem[];
 }
 
-/** JSON and YAML files longer than this are not read unless they are ladders by name, in UTF-16 code units. */
-const longestDocument = 250_000;
+/**
+ * Files longer than this are not read, in UTF-16 code units: an editor waits for it, and this much takes some 0.2 s.
+ * JSON, YAML and TOML are made into trees, which takes longer; ladders by name are read at any length.
+ */
+const longestText = 250_000;
+const longestDocument = 40_000;
 /** Most encodes of a file that are shown. */
 const mostEncodes = 200;
 
@@ -46,7 +50,7 @@ export function encodesIn(text: string, language: string, file: string): FileEnc
   const document =
     /^(jsonc?|ya?ml|toml|dockercompose)$/.test(language) || /\.(json[c5]?|ya?ml|toml)$/i.test(file);
   const own = isLadderFile(file);
-  if (text.length > (document && !own ? longestDocument : longestFile)) return { encodes: [], problems: [] };
+  if (!own && text.length > (document ? longestDocument : longestText)) return { encodes: [], problems: [] };
   const commands = own ? [] : commandsOf(text, language);
   const { value: ladders, problems } = document ? parseLadders(text, file) : { value: [], problems: [] };
   const rungs = ladders.flatMap((ladder) =>
