@@ -41,6 +41,7 @@ const ours = [
   'media/icon.png',
   'media/view.svg',
   'media/schema/assessment.schema.json',
+  'media/schema/ladder.schema.json',
   'media/walkthrough',
   'models/nano',
 ];
