@@ -3,6 +3,8 @@
 `python -m omnivqa.nano train --sources <dir> --work <dir> --out <dir>` renders degraded clips, trains stage by stage and
 writes a checkpoint; whatever a stage has finished is kept in the work folder and not done again.
 `python -m omnivqa.nano evaluate --sources <dir> --work <dir> --model <dir>` measures a checkpoint on held-out sources.
+`python -m omnivqa.nano people --opinions <dir> --model <dir>` compares its score with people's, beside BRISQUE.
+`python -m omnivqa.nano ablate --sources <dir> --work <dir> --out <dir>` runs short ablations on what `train` left there.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import torch
 from ..checkpoint import save_checkpoint
 from ..network import OmniVQA
 from ..tokenizer import corpus, train_tokenizer
+from .ablate import TRIALS, ablate
 from .answers import phrases
 from .calibration import calibrate, calibrated
 from .dataset import load_part, load_photos, load_stills
@@ -33,6 +36,7 @@ from .decoder import (
 )
 from .evaluate import evaluate
 from .motion import load_runs
+from .people import people
 from .shape import nano_config
 from .sources import Source, load_sources
 from .statistics import CellStatistics
@@ -109,22 +113,43 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="that render clips")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("train", "evaluate"):
+    asked = {
+        "train": ("sources", "work", "out"),
+        "evaluate": ("sources", "work", "model"),
+        "people": ("opinions", "model"),
+        "ablate": ("sources", "work", "out"),
+    }
+    texts = {
+        "sources": "folder with manifest.json",
+        "work": "folder for rendered clips and stages",
+        "out": "the directory to write: a checkpoint, or the results of ablations",
+        "model": "the checkpoint directory to measure",
+        "opinions": "folder with labels.json of photos that people scored",
+    }
+    for name, options in asked.items():
         command = commands.add_parser(name)
-        command.add_argument("--sources", type=Path, required=True, help="folder with manifest.json")
-        command.add_argument("--work", type=Path, required=True, help="folder for rendered clips and stages")
+        for option in options:
+            command.add_argument(f"--{option}", type=Path, required=True, help=texts[option])
         if name == "train":
-            command.add_argument("--opinions", type=Path, help="folder with labels.json of photos that people scored")
-            command.add_argument("--out", type=Path, required=True, help="the checkpoint directory to write")
-        else:
-            command.add_argument("--model", type=Path, required=True, help="the checkpoint directory to measure")
+            command.add_argument("--opinions", type=Path, help=texts["opinions"])
+        if name == "ablate":
+            command.add_argument("--samples", type=int, default=3200, help="of a trial of the decoder")
+            command.add_argument("--tower-samples", type=int, default=6000, help="of a trial of the tower")
+            command.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+            every = [trial.name for trial in TRIALS]
+            command.add_argument("--trials", nargs="+", choices=every, default=every)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     config = tomllib.loads(arguments.config.read_text())
     if arguments.command == "train":
         train(arguments.sources, arguments.opinions, arguments.work, arguments.out, config, arguments.workers)
-    else:
+    elif arguments.command == "evaluate":
         evaluate(arguments.sources, arguments.work, arguments.model, config, arguments.workers)
+    elif arguments.command == "people":
+        people(arguments.opinions, arguments.model)
+    else:
+        ablate(arguments.sources, arguments.work, arguments.out, config, arguments.samples, arguments.tower_samples,
+               arguments.trials, arguments.seeds)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""Does the score of a checkpoint follow people's? Photos with human opinion scores that were not trained on, beside BRISQUE
+(Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain", IEEE Transactions on Image
+Processing 21(12), 2012) on the same photos, with the weights that its package ships."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.stats import pearsonr, spearmanr
+
+from ..checkpoint import load_checkpoint
+from ..sequence import load_tokenizer
+from .answers import Answers, Phrases, ask, clip_prefix, phrases
+from .intervals import shown, with_interval
+from .losses import level_score
+from .photos import is_test_photo
+from .recipes import TYPES
+from .statistics import CellStatistics
+from .views import centred_views
+from .vision import vision_tokens
+
+
+@torch.inference_mode()
+def answer_pictures(network, words: Phrases, pictures: list[np.ndarray]) -> Answers:
+    """Asks everything of pictures, RGB u8 [h,w,3], each a clip of one frame without motion."""
+    network.eval()
+    statistics, found = CellStatistics(), []
+    for first in range(0, len(pictures), 16):
+        views = [statistics(torch.from_numpy(centred_views(picture))) for picture in pictures[first : first + 16]]
+        # [n,2,144,140]: squash and fragments of a cell stand beside each other. f16, as they are in training.
+        both = torch.stack(views).half().float()
+        tokens = vision_tokens(network.tower, torch.cat([both[:, 0], both[:, 1]], -1))[1]
+        nothing = torch.zeros(len(both), 0, network.config.motion.widths[-1])
+        found.append(ask(network, words, clip_prefix(network, words, tokens[:, None], nothing, torch.arange(0))))
+    return Answers.joined(found)
+
+
+def spatial_faults(answers: Answers, calibration: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each of n clips is reported to be faulty, bool, and the number of its likeliest fault in TYPES."""
+    none = (answers.kind / calibration["spatial"]["temperature"]).softmax(-1)[:, 0].numpy()
+    return none < 1 - calibration["spatial"]["threshold"], answers.kind[:, 1:].argmax(1).numpy() + 1
+
+
+def brisque_scores(pictures: list[np.ndarray]) -> np.ndarray:
+    """BRISQUE of pictures, 0 best; needs `requirements-report.txt`."""
+    from brisque import BRISQUE
+
+    class Measure(BRISQUE):
+        def scale_features(self, features):
+            # Some of them are arrays of one value, which NumPy 2.4 no longer takes for a number.
+            return super().scale_features([float(np.squeeze(value)) for value in features])
+
+    measure = Measure(url=False)
+    return np.array([float(measure.score(picture)) for picture in pictures])
+
+
+def people(opinions: Path, model: Path) -> None:
+    """Prints the agreement with people as Markdown, and what the checkpoint says is wrong by how much people liked it."""
+    items = [item for item in json.loads((opinions / "labels.json").read_text()) if is_test_photo(Path(item["file"]).name)]
+    pictures = []
+    for item in items:
+        with Image.open(opinions / item["file"]) as image:
+            pictures.append(np.asarray(image.convert("RGB")))
+    human = np.array([item["mos"] for item in items])
+    network, tokenizer = load_checkpoint(model), load_tokenizer(model)
+    words = phrases(network.config, tokenizer)
+    answers = answer_pictures(network, words, pictures)
+    scores = {"OmniVQA-Nano": level_score(answers.level).numpy(), "BRISQUE": -brisque_scores(pictures)}
+    each, photo = {}, np.arange(len(items))
+    print("| photos not trained on | n | SRCC with people | PLCC with people |\n|---|---|---|---|")
+    for name, score in scores.items():
+        each[name] = [with_interval(lambda a, b, f=f: float(f(a, b)[0]), [score, human], photo) for f in (spearmanr, pearsonr)]
+        print(f"| {name} | {len(items)} | {shown(each[name][0])} | {shown(each[name][1])} |")
+    ahead = with_interval(
+        lambda a, b, c: float(spearmanr(a, c)[0] - spearmanr(b, c)[0]), [*scores.values(), human], photo
+    )
+    print(f"\nSRCC of Nano less that of BRISQUE, on the same photos: {shown(ahead)}.\n")
+    faulty, named = spatial_faults(answers, network.config.omnivqa.localization.calibration)
+    print("| photos by people's scores | mean MOS | mean score | reported as faulty | " + " | ".join(TYPES[1:]) + " |")
+    print("|---" * (4 + len(TYPES) - 1) + "|")
+    order = np.argsort(human)
+    for title, rows in zip(("worst quarter", "second", "third", "best quarter"), np.array_split(order, 4)):
+        kinds = [f"{(faulty & (named == kind))[rows].mean():.2f}" for kind in range(1, len(TYPES))]
+        print(f"| {title} | {human[rows].mean():.1f} | {scores['OmniVQA-Nano'][rows].mean():.1f} | {faulty[rows].mean():.2f} | "
+              + " | ".join(kinds) + " |")  # fmt: skip
