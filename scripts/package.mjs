@@ -34,6 +34,7 @@ const ours = [
   'package.nls.json',
   'dist/extension.cjs',
   'dist/engine.mjs',
+  'dist/cli.mjs',
   'dist/webview/timeline.js',
   'dist/webview/timeline.css',
   'dist/webview/chat.js',
@@ -73,7 +74,7 @@ export function stage(directory, target = `${process.platform}-${process.arch}`)
   copy(join(common, 'package.json'), 'dist');
   copy(join(common, 'dist', 'cjs'), 'dist', script);
 
-  // The manifest of the extension: what is only about building it, and the command line, stays behind.
+  // The manifest of the extension: what is only about building it stays behind.
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   for (const key of ['private', 'bin', 'scripts', 'dependencies', 'devDependencies']) delete manifest[key];
   // The folder holds what ships and nothing else; the pattern tells vsce that this is meant.

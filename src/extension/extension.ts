@@ -1,4 +1,6 @@
 import * as vscode from 'vscode';
+import { registerMcp } from './chat/mcp.ts';
+import { registerTools } from './chat/tools.ts';
 import { Clips } from './clips.ts';
 import { commandTable, showFailure } from './commands.ts';
 import { Feedback } from './feedback.ts';
@@ -24,6 +26,8 @@ export function activate(context: vscode.ExtensionContext): void {
     new JobsView(clips),
     new Feedback(clips),
     vscode.workspace.registerTextDocumentContentProvider(RecordDocuments.scheme, new RecordDocuments(clips)),
+    ...registerTools(clips),
+    ...registerMcp(context),
   );
   for (const [name, run] of Object.entries(commandTable({ clips, timelines, results }))) {
     context.subscriptions.push(

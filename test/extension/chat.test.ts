@@ -1,0 +1,84 @@
+import * as assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { suite, suiteSetup, test } from 'mocha';
+import * as vscode from 'vscode';
+
+const folder = () => {
+  const [first] = vscode.workspace.workspaceFolders ?? [];
+  assert.ok(first, 'the tests run in a workspace');
+  return first.uri;
+};
+
+/** A moving picture, made on the spot. */
+function render(name: string, seconds: number): vscode.Uri {
+  const target = vscode.Uri.joinPath(folder(), name);
+  execFileSync('ffmpeg', [
+    ...['-v', 'error', '-y', '-f', 'lavfi', '-i', `testsrc2=size=320x180:rate=25:duration=${seconds}`],
+    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', `file:${target.fsPath}`],
+  ]);
+  return target;
+}
+
+async function call(name: string, input: object): Promise<string> {
+  const { content } = await vscode.lm.invokeTool(name, { input, toolInvocationToken: undefined });
+  return content.map((part) => (part instanceof vscode.LanguageModelTextPart ? part.value : '')).join('');
+}
+
+suite('OmniVQA for the models of the editor', () => {
+  suiteSetup(async () => {
+    const extension = vscode.extensions.getExtension('omnivqa.omnivqa');
+    assert.ok(extension, 'the extension is installed');
+    await extension.activate();
+  });
+
+  test('every contributed tool is there, with a schema of its input', () => {
+    const { packageJSON } = vscode.extensions.getExtension('omnivqa.omnivqa') as vscode.Extension<unknown>;
+    const contributed: { name: string }[] = packageJSON.contributes.languageModelTools;
+    const ours = vscode.lm.tools.filter(({ name }) => name.startsWith('omnivqa_'));
+    assert.deepEqual(ours.map(({ name }) => name).sort(), contributed.map(({ name }) => name).sort());
+    for (const { inputSchema } of ours) assert.ok(inputSchema);
+  });
+
+  test('a model has a clip assessed, by a path of the workspace, and is told what the figures rest on', async () => {
+    render('tool.mp4', 3);
+    const text = await call('omnivqa_assess_video', { path: 'tool.mp4' });
+    assert.match(text, /^MOS [1-5]\.\d\d of 5 \((excellent|good|fair|poor|bad)\), score \d+\.\d of 100\./);
+    assert.match(text, /worst \d.* s at MOS [1-5]\.\d\d/);
+    assert.match(text, /\[record of .*tool\.mp4: omnivqa-nano .*; assessed 0–3 s; sha256 [0-9a-f]{12}\]$/);
+    assert.ok(text.length < 2000);
+  });
+
+  test('a model lists distortions and looks at a moment', async () => {
+    const clip = render('moment.mp4', 3);
+    const all = await call('omnivqa_list_distortions', { path: clip.fsPath });
+    assert.match(all, /^(\[1\] |No distortion was found)/);
+    const none = await call('omnivqa_list_distortions', { path: 'moment.mp4', type: 'underexposure' });
+    assert.doesNotMatch(none, /blur|noise/);
+    const moment = await call('omnivqa_describe_moment', { path: 'moment.mp4', start: 1, end: 2 });
+    assert.match(
+      moment,
+      /^1–2 s: MOS [1-5]\.\d\d of 5, lowest [1-5]\.\d\d; the whole clip has [1-5]\.\d\d\./,
+    );
+    const beyond = await call('omnivqa_describe_moment', { path: 'moment.mp4', start: 100 });
+    assert.match(beyond, /^100–101 s was not assessed\./);
+  });
+
+  test('a file that is not there, or no video, is refused with the next step', async () => {
+    await assert.rejects(
+      call('omnivqa_assess_video', { path: 'gone.mp4' }),
+      /no video .*gone\.mp4.*Give its path/,
+    );
+    await assert.rejects(call('omnivqa_assess_video', { path: '/etc/passwd' }), /no video/);
+  });
+
+  test('the command line that the MCP definition starts is part of the extension', () => {
+    const { extensionUri, packageJSON } = vscode.extensions.getExtension(
+      'omnivqa.omnivqa',
+    ) as vscode.Extension<unknown>;
+    assert.ok(existsSync(vscode.Uri.joinPath(extensionUri, 'dist', 'cli.mjs').fsPath));
+    assert.deepEqual(packageJSON.contributes.mcpServerDefinitionProviders, [
+      { id: 'omnivqa.mcp', label: 'OmniVQA' },
+    ]);
+  });
+});
