@@ -131,7 +131,7 @@ def test_every_kind_and_rung_has_a_recipe():
     seen = {draw_recipe(kinds, {"noise": 1.0}, 960, 540, rng).kind for _ in range(400)}
     assert seen == set(TYPE_OF_KIND)
     with pytest.raises(ValueError):
-        filter_for("x264", 1)
+        filter_for("x264", 1, 960, 540)
     assert "-crf" in codec_arguments("x264", 23)
 
 
@@ -189,7 +189,7 @@ def test_a_pasted_quarter_leaves_the_rest_alone():
 
 
 def test_every_type_changes_more_with_more_strength():
-    planes = planes_of(textured(144, 192))
+    planes = planes_of(textured(540, 720))
     for kind in TYPES[1:-1]:
         change = [cv2.absdiff(degraded(planes, kind, t, np.random.default_rng(1))[0], planes[0]).mean() for t in (1, 2, 3)]
         assert 0 < change[0] < change[1] < change[2]

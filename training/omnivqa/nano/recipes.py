@@ -1,12 +1,15 @@
 """What is done to a pristine clip: kinds of degradation with a continuous strength, as ffmpeg arguments.
 
 Strength t runs from about 0.3 (hardly visible) over 1 (noticeable), 2 (relatively severe) and 3 (severe) to 3.5 for
-blur, noise and exposure. Codecs are driven by their own constant-quality scale.
+blur, noise and exposure; what a strength does is said by the recipe book (`book.py`). Codecs are driven by their own
+constant-quality scale, on a quarter of the frame by the book's too.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from .book import encoder_arguments, filter_text
 
 # Types of the assessment record, in the order of the dense labels; 0 is "nothing".
 TYPES = ["none", "blur", "noise", "overexposure", "underexposure", "compression"]
@@ -18,9 +21,8 @@ TYPE_OF_KIND = {
 # comes from the recipe's strength, on VMAF's scale.
 STRENGTH_KINDS = {"noise", "overexposure", "underexposure"}
 SCALERS = ["bilinear", "bicubic", "lanczos", "neighbor"]
-# Constant-quality values of the stills' codecs by strength, (at 0, per step): the strengths 1, 2, 3 leave about VMAF 73, 49
-# and 25 on the rendered clips.
-STILL_CODECS = {"x264": (32.0, 6.0), "x265": (31.0, 6.2)}
+# The book's name of what a codec does to a quarter of the frame.
+LOCAL_CODECS = {"x264": "compression", "x265": "compression-x265"}
 # Mean VMAF of whole-frame blur by strength, on the rendered clips.
 BLUR_VMAF = ((0.0, 0.5, 1.0, 1.7, 2.4, 3.3), (97.0, 88.7, 79.4, 58.2, 26.7, 6.3))
 
@@ -64,40 +66,18 @@ def quality_range(kind: str) -> tuple[float, float]:
     return {"x264": (16, 50), "x265": (18, 50), "vp9": (24, 63), "av1": (28, 63), "mjpeg": (3, 31), "mpeg4": (2, 31)}[kind]
 
 
-def blur_sigma(strength: float) -> float:
-    """Standard deviation of the blur in pixels, the same on every plane of yuv420p."""
-    return 0.4 * 2**strength
-
-
-def noise_amount(strength: float) -> float:
-    """Strength of ffmpeg's noise filter; the standard deviation of its noise is this over sqrt(3)."""
-    return min(100, 7 * 2.1**strength)
-
-
-def exposure(kind: str, strength: float) -> tuple[float, float]:
-    """Gain on all planes and lift of luma (limited range) of over- and underexposure."""
-    if kind == "overexposure":
-        return 1 + 0.16 * 2**strength, 6 * strength * 219 / 255
-    return 1 / (1 + 0.3 * 2**strength), 0.0
-
-
 def jpeg_quality(strength: float) -> int:
     """Quality of a JPEG that is as visible as the other kinds at this strength."""
     return int(np.clip(60 * 0.45**strength, 2, 60))
 
 
-def filter_for(kind: str, strength: float, chroma: bool = True) -> str:
-    """The ffmpeg filter of a pixel degradation on yuv420p (limited range)."""
-    if kind == "blur":
-        return f"gblur=sigma={blur_sigma(strength):.3f}:steps=2"
-    if kind == "noise":
-        return f"noise={'alls' if chroma else 'c0s'}={noise_amount(strength):.0f}:{'allf' if chroma else 'c0f'}=t"
-    if kind not in ("overexposure", "underexposure"):
+def filter_for(kind: str, strength: float, width: int, height: int, seed: int = 0, chroma: bool = True) -> str:
+    """The ffmpeg filter of a pixel degradation on yuv420p (limited range) of this size; without `chroma`, noise in luma
+    alone. Raises ValueError for a codec."""
+    if kind not in ("blur", "noise", "overexposure", "underexposure"):
         raise ValueError(f"no filter for {kind}")
-    gain, lift = exposure(kind, strength)
-    luma = f"clip(16+(val-16)*{gain:.4f}+{lift:.2f},16,235)"
-    colour = f"clip(128+(val-128)*{gain:.4f},16,240)"
-    return f"lutyuv=y='{luma}':u='{colour}':v='{colour}'"
+    text = filter_text(kind, strength, width, height, seed)
+    return text if chroma else text.replace("alls=", "c0s=").replace("allf=", "c0f=")
 
 
 def scaling_recipe(factor: float, down: str, up: str, width: int, height: int, codec: list[str] | None) -> Recipe:
@@ -114,7 +94,7 @@ def ladder_recipe(kind: str, value: float, width: int, height: int) -> Recipe:
     if kind == "scaling":
         return scaling_recipe(value, "bicubic", "bicubic", width, height, None)
     if kind in ("blur", "noise", "overexposure", "underexposure"):
-        return Recipe(kind, value, filter_for(kind, value), None, "", False)
+        return Recipe(kind, value, filter_for(kind, value, width, height), None, "", False)
     preset = {"x264": "medium", "x265": "ultrafast", "vp9": "7", "av1": "11"}.get(kind)
     return Recipe(kind, value, "", codec_arguments(kind, value, preset), "", False)
 
@@ -131,6 +111,10 @@ def draw_recipe(kinds: dict, local: dict, width: int, height: int, rng: np.rando
         codec = codec_arguments("x264", rng.uniform(18, 36)) if rng.random() < 0.4 else None
         factor = float(np.exp(rng.uniform(np.log(1.2), np.log(5))))
         return scaling_recipe(factor, str(rng.choice(SCALERS[:3])), str(rng.choice(SCALERS)), width, height, codec)
+    if is_local and kind in LOCAL_CODECS:
+        strength = float(rng.uniform(0.8, 3.4))
+        arguments = encoder_arguments(LOCAL_CODECS[kind], strength, width, height)
+        return Recipe(kind, float(arguments[arguments.index("-crf") + 1]), "", arguments, "", True)
     if kind in quality_range_kinds():
         quality = float(rng.uniform(*quality_range(kind)))
         presets = {
@@ -144,7 +128,7 @@ def draw_recipe(kinds: dict, local: dict, width: int, height: int, rng: np.rando
         return Recipe(kind, quality, "", codec_arguments(kind, quality, preset, keyint), "", is_local)
     strength = float(rng.uniform(0.8, 3.4) if is_local else rng.uniform(0.3, 3.6))
     chroma = bool(rng.random() < 0.5)
-    return Recipe(kind, strength, filter_for(kind, strength, chroma), None, "", is_local)
+    return Recipe(kind, strength, filter_for(kind, strength, width, height, int(rng.integers(2**31)), chroma), None, "", is_local)
 
 
 def quality_range_kinds() -> set[str]:

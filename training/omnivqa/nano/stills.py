@@ -16,18 +16,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .book import parameters
 from .dataset import PRISTINE
-from .recipes import (
-    BLUR_VMAF,
-    STILL_CODECS,
-    TYPES,
-    blur_sigma,
-    codec_arguments,
-    exposure,
-    jpeg_quality,
-    noise_amount,
-    strength_target,
-)
+from .recipes import BLUR_VMAF, LOCAL_CODECS, TYPES, codec_arguments, jpeg_quality, strength_target
 from .sources import Source
 from .views import AREA, GRID, SIZE, centred_views, sampled_fragments
 
@@ -57,12 +48,20 @@ def picture_of(planes: Planes) -> np.ndarray:
     return cv2.cvtColor(cv2.merge([luma, red, blue]), cv2.COLOR_YCrCb2RGB)
 
 
-def coded(planes: Planes, kind: str, quality: float, rng: np.random.Generator) -> Planes:
+# The presets of the recipe book, and those that training draws for files that were coded well.
+BOOK_PRESETS = {"x264": ["veryfast"], "x265": ["ultrafast"]}
+# What an intra frame is coded worse by, in CRF, to look like a frame of a moving clip: PSNR on pans over photos, and VMAF of
+# the rendered clips against that of the stills.
+INTRA = {"x264": 6, "x265": 4}
+PRESETS = {"x264": ["ultrafast", "veryfast", "medium"], "x265": ["ultrafast", "superfast"]}
+
+
+def coded(planes: Planes, kind: str, quality: float, rng: np.random.Generator, presets: dict = PRESETS) -> Planes:
     """The planes after one intra frame of an encoder: `jpeg` (quality 1..100), `x264` or `x265` (CRF)."""
-    return all_coded([planes], kind, quality, rng)[0]
+    return all_coded([planes], kind, quality, rng, presets)[0]
 
 
-def all_coded(pictures: list[Planes], kind: str, quality: float, rng: np.random.Generator) -> list[Planes]:
+def all_coded(pictures: list[Planes], kind: str, quality: float, rng: np.random.Generator, presets: dict = PRESETS) -> list[Planes]:
     """Pictures of one size, each coded as an intra frame of its own."""
     if kind == "jpeg":
         out = []
@@ -74,7 +73,7 @@ def all_coded(pictures: list[Planes], kind: str, quality: float, rng: np.random.
             out.append(planes_of(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)))
         return out
     height, width = pictures[0][0].shape
-    preset = str(rng.choice(["ultrafast", "veryfast", "medium"] if kind == "x264" else ["ultrafast", "superfast"]))
+    preset = str(rng.choice(presets[kind]))
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostats", "-threads", "1"]
     raw, stream = ["-f", "rawvideo", "-pix_fmt", "yuv420p"], ["-f", {"x264": "h264", "x265": "hevc"}[kind]]
     encode = [
@@ -100,23 +99,28 @@ def all_coded(pictures: list[Planes], kind: str, quality: float, rng: np.random.
 
 
 def degraded(planes: Planes, kind: str, strength: float, rng: np.random.Generator) -> Planes:
-    """The whole picture degraded as `filter_for` and the encoders of `recipes.py` would."""
-    if kind == "blur":
-        sigma = blur_sigma(strength)
-        return [cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for plane in planes]
-    if kind == "noise":
-        deviation = noise_amount(strength) / 3**0.5
-        noisy = planes if rng.random() < 0.5 else planes[:1]
-        out = [np.clip(p + rng.standard_normal(p.shape, np.float32) * deviation, 0, 255).astype(np.uint8) for p in noisy]
-        return out + planes[len(noisy) :]
+    """The whole picture degraded as ffmpeg would with the recipe book's in-context recipe of this kind. Two things are
+    not in the book: JPEG as one of the codecs, and noise in luma alone for half of the noisy pictures."""
+    height, width = planes[0].shape
     if kind == "compression":
         codec = str(rng.choice(["jpeg", "jpeg", "x264", "x264", "x265"]))
-        base, step = STILL_CODECS.get(codec, (0, 0))
-        return coded(planes, codec, min(51, base + step * strength) if step else jpeg_quality(strength), rng)
-    gain, lift = exposure(kind, strength)
-    values = np.arange(256)
-    luma = np.clip(16 + (values - 16) * gain + lift, 16, 235).astype(np.uint8)
-    chroma = np.clip(128 + (values - 128) * gain, 16, 240).astype(np.uint8)
+        if codec == "jpeg":
+            return coded(planes, codec, jpeg_quality(strength), rng)
+        crf = parameters(LOCAL_CODECS[codec], strength, width, height)["crf"] + INTRA[codec]
+        return coded(planes, codec, min(51, crf), rng, BOOK_PRESETS)
+    values = parameters(kind, strength, width, height)
+    if kind == "blur":
+        return [cv2.GaussianBlur(plane, (0, 0), values["sigma"], borderType=cv2.BORDER_REPLICATE) for plane in planes]
+    if kind == "noise":
+        # ffmpeg's noise of an amount is that over sqrt(3) in standard deviation.
+        deviation = values["amount"] / 3**0.5
+        noisy = planes if rng.random() < 0.5 else planes[:1]
+        out = [np.clip(p + rng.standard_normal(p.shape, np.float32) * deviation + 0.5, 0, 255).astype(np.uint8) for p in noisy]
+        return out + planes[len(noisy) :]
+    gain, lift = values["gain"], values.get("lift", 0)
+    steps = np.arange(256)
+    luma = np.clip(16 + (steps - 16) * gain + lift, 16, 235).astype(np.uint8)
+    chroma = np.clip(128 + (steps - 128) * gain, 16, 240).astype(np.uint8)
     return [cv2.LUT(plane, chroma if i else luma) for i, plane in enumerate(planes)]
 
 
