@@ -5,7 +5,8 @@ import * as vscode from 'vscode';
 import type { Assessment } from '../assessment/record.ts';
 import { type Connection, connect, type Port } from '../protocol/rpc.ts';
 import {
-  type Span,
+  type Focus,
+  type Reveal,
   type TimelineAction,
   type TimelineHost,
   type TimelineSnapshot,
@@ -33,7 +34,13 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
   static readonly viewType = 'omnivqa.timeline';
   readonly #open = new Map<string, Set<Timeline>>();
   /** Moments to show as soon as the clip's timeline is there. */
-  readonly #wanted = new Map<string, { readonly time: number; readonly span: Span | null }>();
+  readonly #wanted = new Map<string, Reveal>();
+  readonly #asked = this.own(new vscode.EventEmitter<ClipFocus>());
+  /** The user wants to ask about something in a timeline. */
+  readonly onDidAsk = this.#asked.event;
+  readonly #focused = this.own(new vscode.EventEmitter<ClipFocus>());
+  /** The user selected another part of a clip in its timeline, or none. */
+  readonly onDidFocus = this.#focused.event;
 
   constructor(
     readonly clips: Clips,
@@ -59,10 +66,14 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
   }
 
   async resolveCustomEditor({ uri }: VideoDocument, panel: vscode.WebviewPanel): Promise<void> {
-    const timeline = await Timeline.open(uri, panel, this.clips, this.media, () => {
-      const wanted = this.#wanted.get(uri.fsPath);
-      this.#wanted.delete(uri.fsPath);
-      return wanted;
+    const timeline = await Timeline.open(uri, panel, this.clips, this.media, {
+      takeWanted: () => {
+        const wanted = this.#wanted.get(uri.fsPath);
+        this.#wanted.delete(uri.fsPath);
+        return wanted;
+      },
+      ask: (focus) => this.#asked.fire({ uri, focus }),
+      focus: (focus) => this.#focused.fire({ uri, focus }),
     });
     const group = this.#open.get(uri.fsPath) ?? new Set();
     this.#open.set(uri.fsPath, group.add(timeline));
@@ -73,9 +84,13 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
   }
 
   /** Opens a clip's timeline, or brings it to the front; with a moment, goes there. */
-  async show(uri: vscode.Uri, moment?: { readonly time: number; readonly span: Span | null }): Promise<void> {
-    if (moment) this.#wanted.set(uri.fsPath, moment);
-    await vscode.commands.executeCommand('vscode.openWith', uri, Timelines.viewType);
+  async show(
+    uri: vscode.Uri,
+    moment?: Omit<Reveal, 'mark'> & Partial<Reveal>,
+    where?: vscode.TextDocumentShowOptions,
+  ): Promise<void> {
+    if (moment) this.#wanted.set(uri.fsPath, { mark: null, ...moment });
+    await vscode.commands.executeCommand('vscode.openWith', uri, Timelines.viewType, where);
     for (const timeline of this.#open.get(uri.fsPath) ?? []) timeline.goToWanted();
   }
 
@@ -85,15 +100,25 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
   }
 }
 
-/** Hands out, once, the moment that a clip's timeline was opened for. */
-type TakeWanted = () => { readonly time: number; readonly span: Span | null } | undefined;
+export interface ClipFocus {
+  readonly uri: vscode.Uri;
+  readonly focus: Focus;
+}
+
+/** What a timeline is told, and what it tells. */
+interface Surroundings {
+  /** Hands out, once, the moment that the clip's timeline was opened for. */
+  readonly takeWanted: () => Reveal | undefined;
+  readonly ask: (focus: Focus) => void;
+  readonly focus: (focus: Focus) => void;
+}
 
 /** One view of one clip. */
 class Timeline extends Owner {
   readonly #uri: vscode.Uri;
   readonly #clips: Clips;
   readonly #connection: Connection<TimelineView<Assessment>>;
-  readonly #takeWanted: TakeWanted;
+  readonly #surroundings: Surroundings;
   #source: TimelineSnapshot<Assessment>['media'];
   #connected = false;
   /** Why the last thing that was asked for here could not begin. */
@@ -104,7 +129,7 @@ class Timeline extends Owner {
     panel: vscode.WebviewPanel,
     clips: Clips,
     media: MediaServer,
-    takeWanted: TakeWanted,
+    surroundings: Surroundings,
   ): Promise<Timeline> {
     const { webview } = panel;
     const views = vscode.Uri.joinPath(clips.context.extensionUri, 'dist', 'webview');
@@ -120,7 +145,7 @@ class Timeline extends Owner {
     const inBrowser = vscode.env.uiKind === vscode.UIKind.Web;
     const served = inBrowser && size >= largeClip ? await media.serve(uri.fsPath) : undefined;
     const url = served?.url ?? webview.asWebviewUri(uri);
-    const timeline = new Timeline(uri, webview, clips, url.toString(true), takeWanted);
+    const timeline = new Timeline(uri, webview, clips, url.toString(true), surroundings);
     if (served) timeline.own(served.end);
     webview.html = timelinePage({
       script: webview.asWebviewUri(vscode.Uri.joinPath(views, 'timeline.js')).toString(),
@@ -138,12 +163,12 @@ class Timeline extends Owner {
     webview: vscode.Webview,
     clips: Clips,
     url: string,
-    takeWanted: TakeWanted,
+    surroundings: Surroundings,
   ) {
     super();
     this.#uri = uri;
     this.#clips = clips;
-    this.#takeWanted = takeWanted;
+    this.#surroundings = surroundings;
     this.#source = { url, offset: 0, stills: vscode.workspace.isTrusted, revision: '' };
     this.#connection = connect<TimelineHost, TimelineView<Assessment>>(webviewPort(webview), {
       version: timelineProtocol,
@@ -174,8 +199,12 @@ class Timeline extends Owner {
           else if (target === 'external') await vscode.env.openExternal(uri);
           else await vscode.window.showTextDocument(RecordDocuments.uriFor(uri), { preview: true });
         },
+        ask: (focus) => surroundings.ask(focus),
       },
-      listeners: { prioritise: ({ time }) => clips.prioritise(uri, time) },
+      listeners: {
+        prioritise: ({ time }) => clips.prioritise(uri, time),
+        focus: (focus) => surroundings.focus(focus),
+      },
       onPeer: () => {
         this.#connected = true;
         this.send();
@@ -218,7 +247,7 @@ class Timeline extends Owner {
 
   goToWanted(): void {
     if (!this.#connected) return;
-    const wanted = this.#takeWanted();
+    const wanted = this.#surroundings.takeWanted();
     if (wanted) this.#connection.notify('reveal', wanted);
   }
 
@@ -245,7 +274,7 @@ class Timeline extends Owner {
 }
 
 /** Messages of a webview as the wire of the RPC. */
-function webviewPort(webview: vscode.Webview): Port {
+export function webviewPort(webview: vscode.Webview): Port {
   return {
     post: (message) => void webview.postMessage(message),
     listen(receive) {

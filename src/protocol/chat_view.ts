@@ -5,24 +5,12 @@
  * Everything in an answer is untrusted: the view shows it as text and nothing else, and what can be pressed in it
  * leads to the clip's timeline alone.
  */
+import type { AnswerClaim, AnswerOption, AnswerTarget } from './chat.ts';
 import type { SerializedError } from './errors.ts';
-import type { Span, Still } from './timeline.ts';
+import type { Focus, Still } from './timeline.ts';
 
 /** Raised whenever a message of this file changes its meaning. */
 export const chatViewProtocol = 1;
-
-/** Characters of an answer that are kept and shown. */
-export const longestAnswer = 20_000;
-/** Characters of a question that are taken. */
-export const longestQuestion = 2_000;
-
-/** Fractions of the displayed frame. */
-export interface Region {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
 
 /** A clip of the conversation. */
 export interface ChatClip {
@@ -42,20 +30,8 @@ export interface ChatClip {
 }
 
 /** What a question is about, where it is not the whole of the clips. */
-export interface ChatSubject {
+export interface ChatSubject extends Focus {
   readonly path: string;
-  readonly span: Span | null;
-  /** A distortion's type: the question is about that lane of the timeline. */
-  readonly type: string | null;
-}
-
-/** A place in a clip that the timeline can show. */
-export interface Place {
-  readonly path: string;
-  readonly span: Span;
-  readonly region: Region | null;
-  /** The distortion's type, where it is about one. */
-  readonly type: string | null;
 }
 
 /** Part of an answer's text, in UTF-16 units: `from` is included, `to` is not. */
@@ -66,22 +42,7 @@ export interface TextRange {
 
 /** A time or a place that the answer names. */
 export interface AnswerLink extends TextRange {
-  readonly place: Place;
-}
-
-/** Something the answer says that was held against the record. */
-export interface AnswerClaim extends TextRange {
-  readonly verdict: 'supported' | 'contradicted' | 'unknown';
-  /** What the record says, in words. */
-  readonly because: string;
-}
-
-/** One of the answers that the model chose among. */
-export interface AnswerOption {
-  readonly text: string;
-  /** 0..1. */
-  readonly probability: number;
-  readonly chosen: boolean;
+  readonly place: AnswerTarget;
 }
 
 export interface ChatTurn {
@@ -94,7 +55,7 @@ export interface ChatTurn {
   readonly clips: readonly string[];
   /** `waiting`: nothing of the answer is there yet. */
   readonly state: 'waiting' | 'streaming' | 'complete' | 'stopped' | 'failed';
-  /** At most {@link longestAnswer} characters. Untrusted text. */
+  /** Untrusted text. */
   readonly text: string;
   /** Whether the answer was cut, at the model's limit or ours. */
   readonly cut: boolean;
@@ -142,7 +103,7 @@ export interface ChatHost {
     addClip(params: Record<never, never>): void;
     removeClip(params: { readonly path: string }): void;
     /** Shows a place in the clip's timeline. */
-    goTo(params: Place): void;
+    goTo(params: AnswerTarget): void;
     /** Forgets the conversation about these clips. */
     clear(params: Record<never, never>): void;
     /** Asks where to and writes the conversation as Markdown; null when the user chose nowhere. */

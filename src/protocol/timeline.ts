@@ -6,12 +6,26 @@
 import type { SerializedError } from './errors.ts';
 
 /** Raised whenever a message of this file changes its meaning. */
-export const timelineProtocol = 1;
+export const timelineProtocol = 2;
 
 /** Seconds of presentation time, 0-based; `end` is exclusive. */
 export interface Span {
   readonly start: number;
   readonly end: number;
+}
+
+/** Part of the picture, in fractions of the displayed frame. */
+export interface Region {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What the user looks at: a span, one type of distortion, both, or (both null) the clip. */
+export interface Focus {
+  readonly span: Span | null;
+  readonly type: string | null;
 }
 
 /** One job as the timeline shows it. */
@@ -44,7 +58,7 @@ export interface MediaSource {
 export type ExportFormat = 'json' | 'csv' | 'html';
 
 /** What the host can do now; everything else is not offered. */
-export type TimelineAction = 'assess' | 'cancel' | 'export' | OpenTarget;
+export type TimelineAction = 'assess' | 'ask' | 'cancel' | 'export' | OpenTarget;
 
 /** `reveal`: in the Explorer; `external`: in the system's player; `record`: the record's JSON in an editor. */
 export type OpenTarget = 'reveal' | 'external' | 'record';
@@ -90,11 +104,25 @@ export interface TimelineHost {
       readonly path: string;
     } | null;
     open(params: { readonly target: OpenTarget; readonly time: number }): void;
+    /** Opens the conversation about the clip, to ask about this. */
+    ask(params: Focus): void;
   };
   readonly notifications: {
+    /** The user selected another part, or none: what he may ask about next. */
+    readonly focus: Focus;
     /** The user looks here: windows from this time on come first. */
     readonly prioritise: { readonly time: number };
   };
+}
+
+/** What the view is asked to show. */
+export interface Reveal {
+  /** The moment, s. */
+  readonly time: number;
+  /** Make it visible as a whole and, where nothing is pointed at, select it. */
+  readonly span: Span | null;
+  /** Point at this in the picture: the distortion of the record that it is, otherwise a box of its own. */
+  readonly mark: { readonly region: Region | null; readonly type: string | null } | null;
 }
 
 /** What the view offers to the host. */
@@ -102,8 +130,7 @@ export interface TimelineView<R> {
   readonly requests: Record<never, never>;
   readonly notifications: {
     readonly snapshot: TimelineSnapshot<R>;
-    /** Show this moment; with a `span`, make it visible as a whole and select it. */
-    readonly reveal: { readonly time: number; readonly span: Span | null };
+    readonly reveal: Reveal;
   };
 }
 

@@ -37,8 +37,9 @@ export class Conversation {
     }
   }
 
-  saved(): { readonly draft: string } {
-    return { draft: this.draft };
+  /** What is kept for the next time this view is shown; the host finds the conversation again by `path`. */
+  saved(): { readonly draft: string; readonly path: string | null } {
+    return { draft: this.draft, path: this.snapshot?.clips[0]?.path ?? null };
   }
 
   take(snapshot: ChatSnapshot): void {

@@ -1,12 +1,7 @@
 /** An answer's text cut at the borders of what is marked in it, so that every piece is one thing to show. */
 import { printableLines } from '../../src/assessment/text.ts';
-import {
-  type AnswerClaim,
-  type AnswerLink,
-  type ChatTurn,
-  longestAnswer,
-  type TextRange,
-} from '../../src/protocol/chat_view.ts';
+import { type AnswerClaim, longestAnswer } from '../../src/protocol/chat.ts';
+import type { AnswerLink, ChatTurn, TextRange } from '../../src/protocol/chat_view.ts';
 
 export interface Piece {
   /** Fit to show: control characters and marks that turn text around are written out. */

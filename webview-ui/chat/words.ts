@@ -16,12 +16,8 @@ export function subjectText({ span, type }: ChatSubject, clip: string): string {
   return parts.join(', ') || 'the whole clip';
 }
 
-/** The mark of a claim, beside its icon. */
-export const verdicts = {
-  supported: 'As recorded',
-  contradicted: 'The record says otherwise',
-  unknown: 'Not in the record',
-} as const;
+/** What stands beside the icon of a claim that the record contradicts. */
+export const contradictionMark = 'The record says otherwise';
 
 /** Where an answer stands, for those who can not see it grow. */
 export function stateText({ state, text, error }: ChatTurn): string {

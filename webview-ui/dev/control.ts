@@ -2,7 +2,7 @@
 
 import type { Assessment } from '../../src/assessment/record.ts';
 import type { SerializedError } from '../../src/protocol/errors.ts';
-import type { Span, TimelineSnapshot } from '../../src/protocol/timeline.ts';
+import type { Reveal, Span, TimelineSnapshot } from '../../src/protocol/timeline.ts';
 import type { RecordOptions } from './records.ts';
 
 export type ThemeName = 'dark' | 'light' | 'hc-dark' | 'hc-light';
@@ -38,7 +38,7 @@ export interface Harness {
   finishWindow(): Span | null;
   theme(name: ThemeName): void;
   send(changes: Partial<TimelineSnapshot<Assessment>>): void;
-  reveal(time: number, span: Span | null): void;
+  reveal(time: number, span: Span | null, mark?: Reveal['mark']): void;
   /** Takes the view away, as closing a panel does. */
   close(): void;
   /** Hides the view's frame or shows it again. */

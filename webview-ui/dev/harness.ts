@@ -7,6 +7,7 @@ import type { Assessment } from '../../src/assessment/record.ts';
 import { OmniError } from '../../src/protocol/errors.ts';
 import { type Connection, connect } from '../../src/protocol/rpc.ts';
 import {
+  type Reveal,
   type Span,
   type Still,
   type TimelineAction,
@@ -48,7 +49,7 @@ class Page implements Harness {
     this.#finished = state === 'complete' ? [{ start: 0, end: duration ?? 0 }] : [{ start: 0, end: third }];
     if (state === 'empty' || state === 'failed' || state === 'running') this.#finished = [];
     this.#playhead = 0;
-    const actions: TimelineAction[] = ['assess', 'export', 'external', 'reveal', 'record'];
+    const actions: TimelineAction[] = ['assess', 'ask', 'export', 'external', 'reveal', 'record'];
     this.#snapshot = {
       clip: {
         name: options.name ?? this.#record.video.path.split('/').at(-1) ?? '',
@@ -149,8 +150,10 @@ class Page implements Harness {
             return { path: '/clips/report' };
           },
           open: async (params) => void (await this.#note('open', params)),
+          ask: async (params) => void (await this.#note('ask', params)),
         },
         listeners: {
+          focus: () => undefined,
           prioritise: ({ time }) => {
             this.log.push({ name: 'prioritise', params: { time } });
             this.#playhead = time;
@@ -289,8 +292,8 @@ class Page implements Harness {
     this.#connection?.update('snapshot', this.#snapshot);
   }
 
-  reveal(time: number, span: Span | null): void {
-    this.#connection?.notify('reveal', { time, span });
+  reveal(time: number, span: Span | null, mark: Reveal['mark'] = null): void {
+    this.#connection?.notify('reveal', { time, span, mark });
   }
 
   hide(hidden: boolean): void {

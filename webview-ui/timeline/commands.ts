@@ -54,6 +54,7 @@ export const commands: readonly Command[] = [
   { group: 'Select', keys: ['i'], label: 'Selection starts here', run: (v) => v.selectEdge('start') },
   { group: 'Select', keys: ['o'], label: 'Selection ends here', run: (v) => v.selectEdge('end') },
   { group: 'Select', keys: ['Escape'], label: 'Clear the selection', run: (v) => v.clearSelection() },
+  { group: 'View', keys: ['a'], label: 'Ask about this', run: (v) => v.ask() },
   { group: 'View', keys: ['?'], label: 'This help', run: (v) => v.openHelp() },
 ];
 

@@ -14,7 +14,7 @@ const host: Host<TimelineHost> = connectHost<TimelineView<Assessment>, TimelineH
       view.snapshot = snapshot;
       view.lost = null;
     },
-    reveal: ({ time, span }) => view.reveal(time, span),
+    reveal: (wanted) => view.reveal(wanted),
   },
   onPeer: () => {
     view.lost = null;

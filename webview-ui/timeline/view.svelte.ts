@@ -2,7 +2,15 @@ import { mosOf } from '../../src/assessment/pooling.ts';
 import type { Assessment } from '../../src/assessment/record.ts';
 import type { OmniError } from '../../src/protocol/errors.ts';
 import type { Connection } from '../../src/protocol/rpc.ts';
-import type { Span, TimelineAction, TimelineHost, TimelineSnapshot } from '../../src/protocol/timeline.ts';
+import type {
+  Focus,
+  Region,
+  Reveal,
+  Span,
+  TimelineAction,
+  TimelineHost,
+  TimelineSnapshot,
+} from '../../src/protocol/timeline.ts';
 import * as format from './format.ts';
 import {
   bitrateWithin,
@@ -48,6 +56,8 @@ export class View {
   selection = $state.raw<Span | null>(null);
   /** Index of the chosen distortion. */
   chosen = $state<number | null>(null);
+  /** A place that the host pointed at and that is no distortion of the record. */
+  mark = $state.raw<{ readonly span: Span; readonly region: Region } | null>(null);
   boxes = $state(true);
   /** Whether single letters are shortcuts (WCAG 2.1.4). */
   letters = $state(true);
@@ -195,6 +205,7 @@ export class View {
 
   choose(moment: Moment): void {
     this.playing = false;
+    this.mark = null;
     this.chosen = moment.index;
     this.seek(this.#entry(moment.start));
     this.announcement = `${this.describe(moment)}. ${moment.index + 1} of ${this.model?.moments.length}.`;
@@ -234,6 +245,20 @@ export class View {
 
   clearSelection(): void {
     this.selection = null;
+    this.mark = null;
+  }
+
+  /** What a question would be about: the selection, otherwise the chosen distortion, otherwise the clip. */
+  readonly focus: Focus = $derived.by(() => {
+    if (this.selection) return { span: this.selection, type: null };
+    const moment = this.chosen === null ? undefined : this.model?.moments[this.chosen];
+    if (!moment) return { span: null, type: null };
+    return { span: { start: moment.start, end: moment.end }, type: moment.type };
+  });
+
+  /** Opens the conversation about the clip. */
+  ask(about: Focus = this.focus): void {
+    if (this.can('ask')) void this.run(this.connection.request('ask', about));
   }
 
   openHelp(): void {
@@ -241,13 +266,42 @@ export class View {
   }
 
   /** What the host asks to see. */
-  reveal(time: number, span: Span | null): void {
+  reveal({ time, span, mark }: Reveal): void {
     this.playing = false;
+    this.mark = null;
     if (span) {
-      this.selection = span;
+      // What is pointed at is there to be seen: what the user selected stays his.
+      if (!mark) this.selection = span;
       if (span.start < this.range.start || span.end > this.range.end) this.show(span, 0.5);
     }
-    this.seek(this.#entry(time));
+    let at = time;
+    if (mark) {
+      this.boxes = true;
+      const during = span ?? { start: time, end: time + 1 / this.fps };
+      const meant = this.#meant(during, mark);
+      this.chosen = meant?.index ?? null;
+      if (!meant && mark.region) this.mark = { span: during, region: mark.region };
+      // Where only its end is in the span, the box is not there at the first frame.
+      if (meant) at = Math.max(time, meant.start);
+    }
+    this.seek(this.#entry(at));
+  }
+
+  /** The distortion of the record that is meant by a type, a region or both, during a span. */
+  #meant({ start, end }: Span, { region, type }: NonNullable<Reveal['mark']>): Moment | undefined {
+    const share = (one: Moment) => {
+      const seconds = Math.min(one.end, end) - Math.max(one.start, start);
+      if (!region) return seconds;
+      const [x, y] = [
+        Math.min(one.region.x + one.region.width, region.x + region.width) - Math.max(one.region.x, region.x),
+        Math.min(one.region.y + one.region.height, region.y + region.height) -
+          Math.max(one.region.y, region.y),
+      ];
+      return x > 0 && y > 0 ? seconds * x * y : 0;
+    };
+    return (this.model?.moments ?? [])
+      .filter((one) => (type === null || one.type === type) && share(one) > 0)
+      .toSorted((a, b) => share(b) - share(a))[0];
   }
 
   worst(): void {

@@ -98,10 +98,11 @@ const turn = (changes: Partial<ChatTurn>): ChatTurn => ({
     { ...at('8.0–9.0 s'), place: { path, span: { start: 8, end: 9 }, region: null, type: 'noise' } },
   ],
   claims: [
-    { ...at('severe blur at 3.0–5.0 s in the upper right'), verdict: 'supported', because: '' },
+    { ...at('severe blur at 3.0–5.0 s in the upper right'), verdict: 'agrees', text: '', because: '' },
     {
       ...at('noise at 8.0–9.0 s in the whole picture'),
-      verdict: 'contradicted',
+      verdict: 'contradicts',
+      text: 'noise at 8.0–9.0 s in the whole picture',
       because: 'The record has no noise at 8.0–9.0 s.',
     },
   ],

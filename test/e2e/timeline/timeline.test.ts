@@ -174,6 +174,45 @@ describe('seeking', () => {
     }
   });
 
+  it('by the host points at a distortion, or at a place that is none', async () => {
+    await openReady();
+    const one = record.distortions[2]!;
+    const { type, region, start, end } = one;
+    await stage.call('reveal', start, { start, end }, { type, region });
+    await stage.view.locator('.box.chosen:not(.mark)').waitFor();
+    expect((await stage.view.locator('.box.chosen').textContent())?.toLowerCase()).toContain(type);
+    const nowhere = { x: 0.9, y: 0.9, width: 0.05, height: 0.05 };
+    await stage.call('reveal', 0.2, { start: 0.2, end: 0.4 }, { type: 'stutter', region: nowhere });
+    await stage.view.locator('.box.mark').waitFor();
+    await text(stage.view.locator('.box.mark')).toContain('not in the record');
+    await stage.view.getByRole('button', { name: 'Next distortion' }).click();
+    await expect.poll(() => stage.view.locator('.box.mark').count(), limit).toBe(0);
+  });
+
+  it('is what a question is about: the clip, a span, a distortion or a lane', async () => {
+    await openReady();
+    const asked = async () =>
+      (await stage.call('log')).filter(({ name }) => name === 'ask').map(({ params }) => params);
+    await stage.view.getByRole('button', { name: 'Ask', exact: true }).click();
+    await expect.poll(asked, limit).toEqual([{ span: null, type: null }]);
+    await stage.view.getByRole('button', { name: 'Next distortion' }).click();
+    await stage.page.keyboard.press('a');
+    const [{ start, end, type } = { start: 0, end: 0, type: '' }] = record.distortions.toSorted(
+      (a, b) => a.start - b.start,
+    );
+    await expect.poll(async () => (await asked())[1], limit).toEqual({ span: { start, end }, type });
+    await stage.call('reveal', 3, { start: 3, end: 5 });
+    await stage.view.getByRole('button', { name: 'Ask about this span' }).click();
+    await expect
+      .poll(async () => (await asked())[2], limit)
+      .toEqual({
+        span: { start: 3, end: 5 },
+        type: null,
+      });
+    await stage.view.getByTitle('Ask about noise').click();
+    await expect.poll(async () => (await asked())[3], limit).toEqual({ span: null, type: 'noise' });
+  });
+
   it('by the host reveals a span', async () => {
     await openReady();
     await stage.call('reveal', 6, { start: 6, end: 7.5 });

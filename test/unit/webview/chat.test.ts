@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { chatPage, longestAnswer } from '../../../src/protocol/chat_view.ts';
+import { longestAnswer } from '../../../src/protocol/chat.ts';
+import { chatPage } from '../../../src/protocol/chat_view.ts';
 import { passagesOf } from '../../../webview-ui/chat/pieces.ts';
 import { seconds, subjectText } from '../../../webview-ui/chat/words.ts';
 
 const place = { path: '/a.mp4', span: { start: 3, end: 5 }, region: null, type: null };
-const claim = { verdict: 'contradicted' as const, because: 'No.' };
+const claim = { text: '', verdict: 'contradicts' as const, because: 'No.' };
 const shown = (turn: Parameters<typeof passagesOf>[0]) =>
   passagesOf(turn).map(({ claim: held, pieces }) => [
     held !== null,
