@@ -21,7 +21,10 @@ from omnivqa.nano.answers import Answers
 from omnivqa.nano.dataset import Clip, Part
 from omnivqa.nano.decoder import Motion
 from omnivqa.nano.intervals import shown, with_interval
-from omnivqa.nano.people import spatial_faults
+from omnivqa.nano.people import BAD, real_faults, spatial_faults
+from omnivqa.nano.photos import is_test_photo
+from omnivqa.nano.recipes import TYPES
+from omnivqa.nano.tempt import KINDS, LIST, read_temptations, temptation_tables
 
 ITEMS = [
     *({"kind": "video", "source_repo": f"one/{i}", "content": f"video-{i}"} for i in range(30)),
@@ -100,3 +103,41 @@ def test_results_become_tables_and_a_curve(tmp_path):
     assert tables(found).count("| stills: type named | 0.500 [0.400, 0.600] |") == 2
     curve = scaling_curve(found)
     assert curve.count("<polyline") == 3 and curve.count("140.0") >= 3
+
+
+def test_the_temptations_are_many_pristine_contents_of_every_kind():
+    entries = json.loads(LIST.read_text())
+    assert len({entry["content"] for entry in entries}) >= 30
+    assert {entry["tempts"] for entry in entries} == set(KINDS) - {"compression"}
+    assert all(entry["why"] and set(entry) <= {"content", "tempts", "why", "crop"} for entry in entries)
+
+
+def test_a_temptation_must_be_held_out_and_have_a_kind(tmp_path):
+    kept = sorted(chosen_contents(ITEMS, 1))
+    outside = next(item["content"] for item in ITEMS if item["content"] not in kept)
+    for content, tempts, right in ((outside, "blur", True), (kept[0], "blur", False), (outside, "rain", False)):
+        (tmp_path / "list.json").write_text(json.dumps([{"content": content, "tempts": tempts, "why": "mist"}]))
+        if right:
+            assert read_temptations(ITEMS, tmp_path / "list.json")[0]["item"]["content"] == outside
+        else:
+            with pytest.raises(ValueError, match=outside if tempts == "rain" else kept[0]):
+                read_temptations(ITEMS, tmp_path / "list.json")
+
+
+def test_failures_are_named():
+    entries = [{"content": name, "tempts": "stutter", "why": "it jumps"} for name in ("cat", "dog")]
+    quiet, loud = np.zeros((4, len(KINDS)), bool), np.zeros((4, len(KINDS)), bool)
+    loud[1, KINDS.index("stutter")] = loud[2, KINDS.index("noise")] = True
+    text = "\n".join(temptation_tables(entries, {("cat", (0, 0, 1, 1)): quiet, ("dog", (0, 0, 1, 1)): loud}))
+    assert "| stutter | 2 | 1 | 8 | 0.125" in text and "reported of 1; alarms a minute: 15.000" in text
+    assert "- dog: stutter in 1 of 4 s; it jumps." in text and "- dog: noise in 1 of 4 s." in text and "- cat" not in text
+
+
+def test_naturally_bad_photos_are_held_out_and_judged_by_their_worst_fault():
+    bad = json.loads(BAD.read_text())
+    assert all(is_test_photo(entry["photo"]) and set(entry["faults"]) <= set(TYPES[1:]) for entry in bad)
+    assert len({entry["photo"] for entry in bad}) == 32
+    items = [{"file": f"images/{entry['photo']}"} for entry in bad[:3]]
+    table = real_faults(bad[:3], items, np.array([True, False, True]), np.array([TYPES.index("blur")] * 3))
+    assert table[-1].startswith("| **all** | 3 | 0.667") and "| 0.667 [" in table[-1].split("|", 4)[4]
+    assert any(line.startswith("| overexposure | 1 | 0.000") for line in table)

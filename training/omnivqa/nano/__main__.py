@@ -4,6 +4,7 @@
 writes a checkpoint; whatever a stage has finished is kept in the work folder and not done again.
 `python -m omnivqa.nano evaluate --sources <dir> --work <dir> --model <dir>` measures a checkpoint on held-out sources.
 `python -m omnivqa.nano people --opinions <dir> --model <dir>` compares its score with people's, beside BRISQUE.
+`python -m omnivqa.nano tempt --sources <dir> --model <dir>` shows it pristine footage that resembles a flaw.
 `python -m omnivqa.nano ablate --sources <dir> --work <dir> --out <dir>` runs short ablations on what `train` left there.
 """
 
@@ -41,6 +42,7 @@ from .shape import nano_config
 from .sources import Source, load_sources
 from .statistics import CellStatistics
 from .stills import source_pictures, write_stills
+from .tempt import tempt
 from .towers import photo_files, prepare, train_key_frames, train_motion_pathway
 
 CONFIG = Path(__file__).parents[2] / "nano.toml"
@@ -117,6 +119,7 @@ def main() -> None:
         "train": ("sources", "work", "out"),
         "evaluate": ("sources", "work", "model"),
         "people": ("opinions", "model"),
+        "tempt": ("sources", "model"),
         "ablate": ("sources", "work", "out"),
     }
     texts = {
@@ -147,6 +150,8 @@ def main() -> None:
         evaluate(arguments.sources, arguments.work, arguments.model, config, arguments.workers)
     elif arguments.command == "people":
         people(arguments.opinions, arguments.model)
+    elif arguments.command == "tempt":
+        tempt(arguments.sources, arguments.model)
     else:
         ablate(arguments.sources, arguments.work, arguments.out, config, arguments.samples, arguments.tower_samples,
                arguments.trials, arguments.seeds)  # fmt: skip

@@ -21,6 +21,10 @@ from .statistics import CellStatistics
 from .views import centred_views
 from .vision import vision_tokens
 
+# The 32 photos of the held-out fifth that people liked least. One of us wrote down what is wrong with each (the worst fault
+# first), from a small copy and before any answer of the network was seen. Names only; the photos are LIVE's.
+BAD = Path(__file__).parents[2] / "naturally_bad.json"
+
 
 @torch.inference_mode()
 def answer_pictures(network, words: Phrases, pictures: list[np.ndarray]) -> Answers:
@@ -78,6 +82,7 @@ def people(opinions: Path, model: Path) -> None:
     )
     print(f"\nSRCC of Nano less that of BRISQUE, on the same photos: {shown(ahead)}.\n")
     faulty, named = spatial_faults(answers, network.config.omnivqa.localization.calibration)
+    print("\n".join([*real_faults(json.loads(BAD.read_text("utf-8")), items, faulty, named), ""]))
     print("| photos by people's scores | mean MOS | mean score | reported as faulty | " + " | ".join(TYPES[1:]) + " |")
     print("|---" * (4 + len(TYPES) - 1) + "|")
     order = np.argsort(human)
@@ -85,3 +90,19 @@ def people(opinions: Path, model: Path) -> None:
         kinds = [f"{(faulty & (named == kind))[rows].mean():.2f}" for kind in range(1, len(TYPES))]
         print(f"| {title} | {human[rows].mean():.1f} | {scores['OmniVQA-Nano'][rows].mean():.1f} | {faulty[rows].mean():.2f} | "
               + " | ".join(kinds) + " |")  # fmt: skip
+
+
+def real_faults(bad: list[dict], items: list[dict], faulty: np.ndarray, named: np.ndarray) -> list[str]:
+    """How naturally bad photos are answered, as Markdown: a row for each worst fault, and one for all."""
+    row_of = {Path(item["file"]).name: row for row, item in enumerate(items)}
+    rows = np.array([row_of[entry["photo"]] for entry in bad])
+    worst = np.array([TYPES.index(entry["faults"][0]) for entry in bad])
+    any_of = np.array([TYPES[named[row]] in entry["faults"] for row, entry in zip(rows, bad, strict=True)])
+    lines = ["| naturally bad photos, worst fault | n | reported as faulty | the likeliest fault is the worst | is any that was seen |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for kind in [*(kind for kind in range(1, len(TYPES)) if (worst == kind).any()), 0]:
+        chosen = worst == kind if kind else np.ones(len(bad), bool)
+        cells = [shown(with_interval(lambda values: float(values.mean()), [values[chosen].astype(float)], rows[chosen]))
+                 for values in (faulty[rows], named[rows] == worst, any_of)]  # fmt: skip
+        lines.append(f"| {TYPES[kind] if kind else '**all**'} | {int(chosen.sum())} | " + " | ".join(cells) + " |")
+    return lines
