@@ -18,6 +18,7 @@ from omnivqa.nano.ablate import (
     tables,
 )
 from omnivqa.nano.answers import Answers
+from omnivqa.nano.chart import learning_curves, line_chart
 from omnivqa.nano.dataset import Clip, Part
 from omnivqa.nano.decoder import Motion
 from omnivqa.nano.intervals import shown, with_interval
@@ -102,7 +103,23 @@ def test_results_become_tables_and_a_curve(tmp_path):
     assert [one["trial"] for one in found] == [trial.name for trial in TRIALS]
     assert tables(found).count("| stills: type named | 0.500 [0.400, 0.600] |") == 2
     curve = scaling_curve(found)
-    assert curve.count("<polyline") == 3 and curve.count("140.0") >= 3
+    assert curve.count("<polyline") == 3 and curve.count("142.5") == 12
+
+
+def test_learning_curves_are_read_from_what_training_prints():
+    log = """7 clips, 9 frames
+joint {"samples": 4000, "seconds": 3, "loss": {"level": 1.0}}
+  photos {"srcc": 0.5, "plcc": 0.6}
+  random {"srcc": -0.1, "stutter": 0.25, "iou": 0.7}
+joint {"samples": 8000, "seconds": 6, "loss": {"level": 0.9}}
+  photos {"srcc": 0.6, "plcc": 0.6}
+"""
+    curves, ticks = learning_curves(log)
+    assert ticks == {4000: "4k", 8000: "8k"} and curves["photos: SRCC with people"] == [(4000, 0.5), (8000, 0.6)]
+    assert curves["clips: SRCC with the target"] == [(4000, 0.0)] and curves["stutter found"] == [(4000, 0.25)]
+    assert line_chart(curves, ticks, "a title").count("<polyline") == 3
+    with pytest.raises(ValueError, match="two positions"):
+        line_chart(curves, {1: "one"}, "")
 
 
 def test_the_temptations_are_many_pristine_contents_of_every_kind():

@@ -6,6 +6,7 @@ writes a checkpoint; whatever a stage has finished is kept in the work folder an
 `python -m omnivqa.nano people --opinions <dir> --model <dir>` compares its score with people's, beside BRISQUE.
 `python -m omnivqa.nano tempt --sources <dir> --model <dir>` shows it pristine footage that resembles a flaw.
 `python -m omnivqa.nano ablate --sources <dir> --work <dir> --out <dir>` runs short ablations on what `train` left there.
+`python -m omnivqa.nano curves --log <file> --out <file>` draws what `train` printed.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from ..tokenizer import corpus, train_tokenizer
 from .ablate import TRIALS, ablate
 from .answers import phrases
 from .calibration import calibrate, calibrated
+from .chart import write_learning_curves
 from .dataset import load_part, load_photos, load_stills
 from .decoder import (
     Check,
@@ -121,11 +123,13 @@ def main() -> None:
         "people": ("opinions", "model"),
         "tempt": ("sources", "model"),
         "ablate": ("sources", "work", "out"),
+        "curves": ("log", "out"),
     }
     texts = {
         "sources": "folder with manifest.json",
         "work": "folder for rendered clips and stages",
-        "out": "the directory to write: a checkpoint, or the results of ablations",
+        "out": "what is written: the directory of a checkpoint or of the results of ablations, or an SVG",
+        "log": "the saved output of train",
         "model": "the checkpoint directory to measure",
         "opinions": "folder with labels.json of photos that people scored",
     }
@@ -152,6 +156,8 @@ def main() -> None:
         people(arguments.opinions, arguments.model)
     elif arguments.command == "tempt":
         tempt(arguments.sources, arguments.model)
+    elif arguments.command == "curves":
+        write_learning_curves(arguments.log, arguments.out)
     else:
         ablate(arguments.sources, arguments.work, arguments.out, config, arguments.samples, arguments.tower_samples,
                arguments.trials, arguments.seeds)  # fmt: skip

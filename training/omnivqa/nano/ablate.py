@@ -24,6 +24,7 @@ from scipy.stats import rankdata, spearmanr
 from ..network import OmniVQA
 from ..tokenizer import corpus, train_tokenizer
 from .answers import Phrases, phrases
+from .chart import line_chart
 from .dataset import Part, load_part, load_photos, load_stills
 from .decoder import (
     MOTION_SECONDS,
@@ -291,23 +292,11 @@ def tables(found: list[dict]) -> str:
 def scaling_curve(found: list[dict]) -> str:
     """An SVG of the tower's figures on held-out stills over the share of training contents, the mean of the seeds."""
     shares = {trial.name: trial.share for trial in TRIALS if trial.name.startswith("data-")}
-    curves = {"stills: SRCC with the target": "#1f77b4", "stills: type named": "#d62728", "stills: IoU of the place": "#2ca02c"}
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 480 300" font-family="sans-serif" font-size="12">',
-             '<rect width="480" height="300" fill="white"/>']  # fmt: skip
-    across, down = lambda share: 50 + 260 * (share - 0.25) / 0.75, lambda value: 260 - 240 * value
-    for value in (0, 0.2, 0.4, 0.6, 0.8, 1):
-        parts.append(f'<path d="M50 {down(value):.0f}H310" stroke="#ddd"/><text x="44" y="{down(value) + 4:.0f}" text-anchor="end">{value}</text>')
-    for share in shares.values():
-        parts.append(f'<text x="{across(share):.0f}" y="280" text-anchor="middle">{share:.0%}</text>')
-    for row, (name, colour) in enumerate(curves.items()):
-        points = []
-        for trial, share in shares.items():
-            values = [one["figures"][name]["value"] for one in found if one["trial"] == trial]
-            if values:
-                points.append(f"{across(share):.1f},{down(float(np.mean(values))):.1f}")
-        parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="320" y="{40 + 20 * row}" fill="{colour}">{name.removeprefix("stills: ")}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    curves = {}
+    for name in ("stills: SRCC with the target", "stills: type named", "stills: IoU of the place"):
+        means = {share: np.mean([one["figures"][name]["value"] for one in found if one["trial"] == trial]) for trial, share in shares.items()}
+        curves[name] = [(share, float(mean)) for share, mean in means.items()]
+    return line_chart(curves, {share: f"{share:.0%}" for share in shares.values()}, "share of the training contents")
 
 
 def write_tables(out: Path) -> None:
