@@ -21,6 +21,7 @@ from omnivqa.nano.answers import Answers
 from omnivqa.nano.chart import learning_curves, line_chart
 from omnivqa.nano.dataset import Clip, Part
 from omnivqa.nano.decoder import Motion
+from omnivqa.nano.evaluate import Rated, known_content_srcc
 from omnivqa.nano.intervals import shown, with_interval
 from omnivqa.nano.people import BAD, real_faults, spatial_faults
 from omnivqa.nano.photos import is_test_photo
@@ -158,3 +159,14 @@ def test_naturally_bad_photos_are_held_out_and_judged_by_their_worst_fault():
     table = real_faults(bad[:3], items, np.array([True, False, True]), np.array([TYPES.index("blur")] * 3))
     assert table[-1].startswith("| **all** | 3 | 0.667") and "| 0.667 [" in table[-1].split("|", 4)[4]
     assert any(line.startswith("| overexposure | 1 | 0.000") for line in table)
+
+
+def test_what_a_known_content_would_give_is_one_where_only_the_content_is_missing():
+    rng = np.random.default_rng(2)
+    shift, slope = dict(zip("abcdef", rng.uniform(-40, 40, 6), strict=True)), dict(zip("abcdef", rng.uniform(0.3, 2, 6), strict=True))
+    make = lambda name, vmaf, score: Rated(name, "video", "x264", 0.0, False, vmaf, 97.0, score)
+    values = [(name, float(vmaf)) for name in shift for vmaf in rng.uniform(10, 95, 12)]
+    moved = [make(name, vmaf, vmaf + shift[name]) for name, vmaf in values]
+    bent = [make(name, vmaf, slope[name] * vmaf + shift[name]) for name, vmaf in values]
+    assert known_content_srcc(moved, 0) == pytest.approx(1)
+    assert known_content_srcc(bent, 0) < 0.99 and known_content_srcc(bent, 1) == pytest.approx(1)

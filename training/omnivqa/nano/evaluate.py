@@ -1,7 +1,6 @@
 """Measures an exported checkpoint on held-out sources: correlations with bootstrap intervals, every ladder, and what it
 says is wrong, where and when."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +82,20 @@ def correlations(rated: list[Rated], reference, seed: int = 0) -> str:
     return f"{len(rated)} | {len(groups)} | " + " | ".join(cells)
 
 
+def known_content_srcc(rated: list[Rated], degree: int) -> float:
+    """SRCC with VMAF after the least-squares polynomial from score to VMAF of each content (degree 0: its mean error) was
+    applied to it: how much of what is missing is knowledge of the content."""
+    groups = defaultdict(list)
+    for item in rated:
+        groups[item.content].append((item.score, item.vmaf))
+    mapped, wanted = [], []
+    for pairs in groups.values():
+        score, vmaf = np.array(pairs).T
+        mapped.append(score + (vmaf - score).mean() if degree == 0 else np.polyval(np.polyfit(score, vmaf, degree), score))
+        wanted.append(vmaf)
+    return float(spearmanr(np.concatenate(mapped), np.concatenate(wanted))[0])
+
+
 def ladder_falls(rated: list[Rated], kind: str) -> tuple[int, int, list[int]]:
     """How many contents have a ladder of this kind whose score falls at every step, how many have one, and for each
     the number of steps that do not fall. Scaling factors, strengths and CRFs all rise with the damage."""
@@ -116,6 +129,8 @@ def report(ladders: list[Rated], random: list[Rated]) -> str:
         within[item.content].append((item.score, item.vmaf))
     inside = [float(spearmanr(*np.array(pairs).T)[0]) for pairs in within.values()]
     lines += ["", f"Within a content, SRCC with VMAF: median {np.median(inside):.3f}, lowest {min(inside):.3f}."]
+    lines += ["", f"Pooled, were the mean error of every content known: {known_content_srcc(measured, 0):.3f}; were the line from score "
+              f"to VMAF of every content known: {known_content_srcc(measured, 1):.3f}."]  # fmt: skip
     lines += ["", "Against the recipe's strength, kinds where VMAF is no target; then VMAF for the same clips:", "", head]
     for kind in sorted(STRENGTH_KINDS):
         items = [item for item in ladders if item.kind == kind]

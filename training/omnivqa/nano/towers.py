@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .dataset import Part, load_part, load_photos, load_stills, write_statistics
+from .dataset import Part, load_photos, load_stills, write_statistics
 from .motion import load_runs, train_motion
 from .photos import write_photos
 from .render import render
