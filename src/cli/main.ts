@@ -8,6 +8,7 @@ import { labelScales } from '../evaluation/labels.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { type AssessFlags, assessCommand } from './assess.ts';
 import { type ChatFlags, chatCommand } from './chat.ts';
+import { type CompareFlags, compareCommand, comparisonFormats } from './compare.ts';
 import { type DegradeFlags, degradeCommand } from './dataset.ts';
 import {
   evaluateFineGrainedCommand,
@@ -52,6 +53,17 @@ Examples:
   omnivqa chat clip.mp4 "What happens at 2 seconds?" --model path/to/checkpoint
   omnivqa chat clip.mp4 --model path/to/checkpoint < questions.txt`;
 
+const compareHelp = `
+Examples:
+  omnivqa compare source.mp4 -- -c:v libx264 -crf 23 -- -c:v libsvtav1 -crf 35
+  omnivqa compare source.mp4 --settings hd.ladder.yaml
+  omnivqa compare source.mp4 --target-mos 4.0 --codec libsvtav1
+  omnivqa compare source.mp4 --settings hd.ladder.yaml --fail-worse-than baseline.json --max-drop 0.2
+
+Each -- begins the output options of one encode. They are read, never run as they are: only options of the
+picture that open no file are taken over. Encodes and results are kept, so that a repeated call is quick.
+Exit status 1: a rung missed its target, an encode fell below the baseline, or the target is out of reach.`;
+
 const degradeHelp = `
 Examples:
   omnivqa dataset degrade pristine/ --out clips --seed 1 --count 200
@@ -74,8 +86,22 @@ assessed, and the figures are those of the others.`;
 /** Codes of errors that are the caller's: what was named is not there. */
 const usageCodes = new Set(['bad_usage', 'model_not_found']);
 
+/** What stands before the first `--`, and the lists of words that each one begins. */
+function groupsOf(argv: readonly string[]): { readonly own: readonly string[]; readonly groups: string[][] } {
+  const first = argv.indexOf('--');
+  if (first < 0) return { own: argv, groups: [] };
+  const groups: string[][] = [];
+  for (const word of argv.slice(first)) {
+    if (word === '--') groups.push([]);
+    else groups.at(-1)!.push(word);
+  }
+  return { own: argv.slice(0, first), groups };
+}
+
 /** Runs one command line; returns the exit status. Never throws. */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
+  // The options of encodes are ffmpeg's: they are not for the parser of ours.
+  const { own, groups } = argv[0] === 'compare' ? groupsOf(argv) : { own: argv, groups: [] };
   let status: number = exit.done;
   const program = new Command('omnivqa')
     .description('Perceptual video quality, assessed on this machine.')
@@ -124,6 +150,20 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .option('--no-cache', 'neither use nor keep earlier results')
     .addHelpText('after', assessHelp)
     .action(does((paths: string[], flags: AssessFlags) => assessCommand(paths, flags, io)));
+
+  runtimeFlags(program.command('compare').addOption(modelFlag()))
+    .description('Encode a source with several settings, and compare rate and quality.')
+    .argument('<source>', 'the clip to encode')
+    .option('--settings <ladder>', 'a ladder file: YAML, JSON or TOML')
+    .option('--target-mos <mos>', 'find the cheapest CRF that reaches it', mosValue)
+    .option('--codec <name>', 'the encoder to search with; libx264 by default')
+    .option('--preset <name>', 'its preset in the search')
+    .option('--fail-worse-than <file>', 'an earlier comparison (JSON): exit with status 1 where a MOS fell')
+    .option('--max-drop <mos>', 'by how much a MOS may fall', dropValue, 0.2)
+    .addOption(new Option('--format <name>', 'what to print').choices([...comparisonFormats]).default('text'))
+    .option('-o, --output <file>', 'write there instead of printing')
+    .addHelpText('after', compareHelp)
+    .action(does((path: string, flags: CompareFlags) => compareCommand(path, groups, flags, io)));
 
   runtimeFlags(program.command('chat').addOption(modelFlag()))
     .description('Ask about a video.')
@@ -212,7 +252,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   ).action(does((flags: FineGrainedFlags) => evaluateFineGrainedCommand(flags, io)));
 
   try {
-    await program.parseAsync(argv, { from: 'user' });
+    await program.parseAsync(own, { from: 'user' });
     return status;
   } catch (error) {
     // Commander has printed the help, the version, or what is wrong with the call.
@@ -248,6 +288,14 @@ function commaSeparated(text: string): string[] {
 function mosValue(text: string): number {
   const value = Number(text);
   if (!(value >= 1 && value <= 5)) throw new InvalidArgumentError('A MOS is a number from 1 to 5.');
+  return value;
+}
+
+function dropValue(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 4)) {
+    throw new InvalidArgumentError('It is a difference of MOS, from 0 to 4.');
+  }
   return value;
 }
 

@@ -23,6 +23,7 @@ import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
 import { readFilmstrip, readStill } from '../video/stills.ts';
 import { assessVideo } from './assess.ts';
 import { Contents } from './content.ts';
+import { Encodes, outputOf } from './encodes.ts';
 import { tidy, writeWhole } from './files.ts';
 import { JobQueue, type JobResult, type JobWork } from './jobs.ts';
 import { Journal } from './journal.ts';
@@ -58,6 +59,7 @@ const mostProbes = 64;
 export function serveEngine(port: Port, options: EngineOptions): () => Promise<void> {
   const { store, unloadAfter = 5 * 60_000, idleAfter = 20 * 60_000, onIdle } = options;
   const contents = new Contents(join(store, 'contents'));
+  const encodes = new Encodes(join(store, 'encodes'), contents);
   const log = (level: 'info' | 'warning' | 'error', text: string) =>
     connection.notify('log', { level, text });
   const loaded = new LoadedModel(unloadAfter, ({ code, message }) => log('warning', `${message} (${code})`));
@@ -168,7 +170,8 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   const rest = () => {
     clearTimeout(idling);
     idling = setTimeout(() => {
-      if (jobs.size === 0) onIdle?.();
+      if (jobs.size === 0 && !encodes.busy) onIdle?.();
+      else rest();
     }, idleAfter);
     idling.unref();
   };
@@ -277,6 +280,10 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           await rm(journalFile(sha256, key), { force: true }).catch(() => undefined);
         }
         if (teamFolder !== null) await new TeamFolder(teamFolder).remove(path);
+      },
+      async encode({ path, options: words }, { signal }) {
+        rest();
+        return encodes.encode(path, outputOf(words), { signal });
       },
       async still({ path, time, width }, { signal }) {
         rest();

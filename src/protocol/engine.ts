@@ -48,6 +48,26 @@ export interface JobUpdate<R> {
   readonly resumed: boolean;
 }
 
+/** One encode of a clip that the engine keeps. */
+export interface EncodeFacts {
+  /** Matroska with the picture alone: assessed as any clip is. */
+  readonly file: string;
+  /** Names the source's content, the settings and the encoder's version: an encode of anything else has another. */
+  readonly key: string;
+  /** Canonical options: what decides the picture, whatever way it was written. */
+  readonly arguments: readonly string[];
+  /** ffmpeg's version. */
+  readonly encoder: string;
+  readonly bytes: number;
+  /** Wall time, s, and seconds of the clip encoded per second. */
+  readonly seconds: number;
+  readonly speed: number | null;
+  /** What of the settings was not carried over. */
+  readonly problems: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly madeAt: number;
+}
+
 /** What is known of the machine, for the model page and for bug reports. */
 export interface EngineFacts {
   readonly node: string;
@@ -73,6 +93,11 @@ export interface EngineService<R> {
     };
     /** Forgets stored records and journals of a clip. */
     forget(params: ModelChoice & ResultPlace & { readonly path: string }): void;
+    /**
+     * The encode of a clip with an output's options of ffmpeg: one that is kept, or made now, one at a time, with our
+     * own argv of what is known to be harmless in them.
+     */
+    encode(params: { readonly path: string; readonly options: readonly string[] }): EncodeFacts;
     still(params: { readonly path: string; readonly time: number; readonly width: number }): Still;
     filmstrip(params: {
       readonly path: string;
