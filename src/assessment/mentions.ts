@@ -153,22 +153,26 @@ const horizontal = (word: string): NamedPlace['horizontal'] =>
 export function namedPlaces(text: string): Mention<NamedPlace>[] {
   const area =
     '(?: (?:corner|quarter|quadrant|part|side|half|edge|area|region|third|of the (?:frame|picture|image|video|screen)))*';
-  return apart([
-    ...all(
+  return apart<NamedPlace>([
+    ...all<NamedPlace>(
       text,
       /\b(?:the )?(?:whole|entire|full) (?:frame|picture|image|screen|view)\b|\beverywhere\b|\b(?:all over|throughout) the (?:frame|picture|image|screen)\b/gi,
       () => ({ horizontal: null, vertical: null }),
     ),
-    ...all(
+    ...all<NamedPlace>(
       text,
       new RegExp(`\\b(upper|top|lower|bottom|middle|center)[ -]+(left|right|center|middle)\\b${area}`, 'gi'),
       ([, a, b]) => ({ vertical: vertical(a!), horizontal: horizontal(b!) }),
     ),
-    ...all(text, new RegExp(`\\b(left|right)[ -]+(upper|top|lower|bottom)\\b${area}`, 'gi'), ([, a, b]) => ({
-      vertical: vertical(b!),
-      horizontal: horizontal(a!),
-    })),
-    ...all(
+    ...all<NamedPlace>(
+      text,
+      new RegExp(`\\b(left|right)[ -]+(upper|top|lower|bottom)\\b${area}`, 'gi'),
+      ([, a, b]) => ({
+        vertical: vertical(b!),
+        horizontal: horizontal(a!),
+      }),
+    ),
+    ...all<NamedPlace>(
       text,
       new RegExp(
         `\\b(?:on|in|at|to|of|near) the (left|right)\\b(?! moment| time)${area}|\\b(left|right)(?: hand)?(?: |-)(?:side|half|part|edge|third)\\b`,
@@ -176,7 +180,7 @@ export function namedPlaces(text: string): Mention<NamedPlace>[] {
       ),
       ([, a, b]) => ({ vertical: null, horizontal: horizontal(a ?? b!) }),
     ),
-    ...all(
+    ...all<NamedPlace>(
       text,
       new RegExp(
         `\\b(?:on|in|at|to|of|near) the (upper|top|lower|bottom)\\b${area}|\\b(upper|top|lower|bottom)(?: |-)(?:side|half|part|edge|third)\\b`,
@@ -184,12 +188,12 @@ export function namedPlaces(text: string): Mention<NamedPlace>[] {
       ),
       ([, a, b]) => ({ vertical: vertical(a ?? b!), horizontal: null }),
     ),
-    ...all(
+    ...all<NamedPlace>(
       text,
       /\b(?:in|at|near) the (?:center|centre|middle)\b(?! of the (?:clip|video|shot))|\bcent(?:er|re)\b/gi,
       () => ({ horizontal: 'center', vertical: 'center' }),
     ),
-    ...all(text, /^\s*(left|right|upper|top|lower|bottom|middle)\s*$/gi, ([, a]) =>
+    ...all<NamedPlace>(text, /^\s*(left|right|upper|top|lower|bottom|middle)\s*$/gi, ([, a]) =>
       /left|right/i.test(a!)
         ? { horizontal: horizontal(a!), vertical: null }
         : /middle/i.test(a!)

@@ -2,6 +2,7 @@ import type { Distortion } from '../assessment/record.ts';
 import { severities } from '../assessment/vocabulary.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { type Localization, type SpatialType, spatialTypes } from './checkpoint/localization.ts';
+import { softmax } from './grammar.ts';
 import { type Rating, readLevels } from './rater.ts';
 import type { DecoderContext, OmniModel } from './runtime/model.ts';
 import {
@@ -37,6 +38,12 @@ export interface StepProbes {
   readonly stutter: number | null;
 }
 
+/** How severe and where a distortion is; see {@link StepProbes}. */
+export interface Details {
+  readonly severity: NonNullable<StepProbes['severity']>;
+  readonly places: NonNullable<StepProbes['places']>;
+}
+
 /** When probes count as a finding; from the model's calibration. */
 export interface Thresholds {
   readonly spatial: number;
@@ -59,6 +66,10 @@ export interface AskOptions {
   readonly seconds?: readonly number[];
   readonly signal?: AbortSignal | undefined;
 }
+
+/** A question with its placeholders filled. */
+const asked = (template: string, second: number, type = '') =>
+  template.replaceAll('{second}', String(second)).replaceAll('{type}', type);
 
 const wholeFrame: Region = { x: 0, y: 0, width: 1, height: 1 };
 /** Places less likely than this are left out of {@link StepProbes.places}. */
@@ -164,7 +175,7 @@ async function rate(
 }
 
 /** The tokens of a model's options, checked once. */
-class Words {
+export class Words {
   readonly form: Localization;
   readonly #model: OmniModel;
 
@@ -192,7 +203,7 @@ class Words {
 }
 
 /** Asks the questions about one span whose video tokens are in the context. */
-class Prober {
+export class Prober {
   readonly #model: OmniModel;
   readonly #context: DecoderContext;
   readonly #words: Words;
@@ -203,6 +214,8 @@ class Prober {
   #clipEnd = 0;
   /** Whether what the context held for the rating serves the questions too. */
   sharesPrefix = true;
+  /** Tokens of questions and answers that were read. */
+  tokens = 0;
 
   constructor(
     model: OmniModel,
@@ -232,19 +245,28 @@ class Prober {
 
   /** @param second Counted from 1. */
   async probe(second: number): Promise<StepProbes> {
-    const { spatial, severity, place, temporal, calibration } = this.#words.form;
-    const asked = (template: string, type = '') =>
-      template.replaceAll('{second}', String(second)).replaceAll('{type}', type);
+    const stutter = await this.stutter(second);
+    const { none, types } = await this.types(second);
+    const { calibration } = this.#words.form;
+    // Half the threshold is where a finding may still go on (see mergeProbes): below it nothing more is asked.
+    if (1 - none < (calibration.spatial.threshold ?? 0.5) / 2)
+      return { none, types, severity: null, places: null, stutter };
+    const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
+    return { none, types, ...(await this.#detailsOf(second, best)), stutter };
+  }
 
-    let stutter: number | null = null;
-    if (temporal) {
-      const logits = await this.#ask(asked(temporal.question), temporal.answer);
-      [stutter] = this.#choose(logits, [temporal.yes, temporal.no], calibration.temporal.temperature) as [
-        number,
-        number,
-      ];
-    }
-    const logits = await this.#ask(asked(spatial.question), spatial.answer);
+  /** Whether the second stutters; null where the model was not trained to say. */
+  async stutter(second: number): Promise<number | null> {
+    const { temporal, calibration } = this.#words.form;
+    if (!temporal) return null;
+    const logits = await this.#ask(asked(temporal.question, second), temporal.answer);
+    return this.#choose(logits, [temporal.yes, temporal.no], calibration.temporal.temperature)[0]!;
+  }
+
+  /** What is wrong in the second; see {@link StepProbes}. */
+  async types(second: number): Promise<Pick<StepProbes, 'none' | 'types'>> {
+    const { spatial, calibration } = this.#words.form;
+    const logits = await this.#ask(asked(spatial.question, second), spatial.answer);
     const options = [spatial.none, ...spatialTypes.map((type) => spatial.types[type])];
     const [none, ...found] = this.#choose(logits, options, calibration.spatial.temperature) as [
       number,
@@ -254,15 +276,25 @@ class Prober {
       SpatialType,
       number
     >;
-    const best = spatialTypes[found.indexOf(Math.max(...found))]!;
-    // Half the threshold is where a finding may still go on (see mergeProbes): below it nothing more is asked.
-    if (1 - none < (calibration.spatial.threshold ?? 0.5) / 2)
-      return { none, types, severity: null, places: null, stutter };
+    return { none, types };
+  }
 
+  /** How severe and where a type is, given that it is what is wrong in the second. */
+  async details(second: number, type: SpatialType): Promise<Details> {
+    const { spatial, severity, place } = this.#words.form;
+    // Where both go on in the answer to what is wrong, that answer comes first.
+    if (severity.question === undefined || place.question === undefined) {
+      await this.#ask(asked(spatial.question, second), spatial.answer);
+    }
+    return this.#detailsOf(second, type);
+  }
+
+  async #detailsOf(second: number, type: SpatialType): Promise<Details> {
+    const { spatial, severity, place, calibration } = this.#words.form;
     const graded =
       severity.question === undefined
-        ? await this.#goOn(spatial.types[best] + severity.prefix)
-        : await this.#ask(asked(severity.question, best), severity.prefix);
+        ? await this.#goOn(spatial.types[type] + severity.prefix)
+        : await this.#ask(asked(severity.question, second, type), severity.prefix);
     const degrees = this.#choose(graded, severity.levels, calibration.severity.temperature) as [
       number,
       number,
@@ -272,11 +304,11 @@ class Prober {
     const located =
       place.question === undefined
         ? await this.#goOn(degree + place.prefix)
-        : await this.#ask(asked(place.question, best), place.prefix);
-    return { none, types, severity: degrees, places: await this.#places(located), stutter };
+        : await this.#ask(asked(place.question, second, type), place.prefix);
+    return { severity: degrees, places: await this.#places(located) };
   }
 
-  async #places(logits: Float32Array): Promise<StepProbes['places']> {
+  async #places(logits: Float32Array): Promise<Details['places']> {
     const { place, grid, size, calibration } = this.#words.form;
     const { temperature } = calibration.place;
     if ('regions' in place) {
@@ -308,28 +340,22 @@ class Prober {
   async #ask(question: string, answer: string): Promise<Float32Array> {
     this.#context.truncate(this.#clipEnd);
     const { tail } = this.#sequence(question, answer);
+    this.tokens += pieceTokens(tail);
     return (await append(this.#model, this.#context, tail, this.#signal)).logits;
   }
 
   /** Writes on in the answer. A word that was read is one token, whatever follows it. */
   async #goOn(text: string): Promise<Float32Array> {
     const ids = this.#model.tokenizer.encodePlain(text);
+    this.tokens += ids.length;
     return (await append(this.#model, this.#context, [{ ids }], this.#signal)).logits;
   }
 
   #choose(logits: Float32Array, options: readonly string[], temperature: number): number[] {
-    const values = options.map((word) => logits[this.#words.id(word)]! / temperature);
-    const peak = Math.max(...values);
-    const exponents = values.map((value) => Math.exp(value - peak));
-    const total = exponents.reduce((sum, value) => sum + value, 0);
-    if (!Number.isFinite(total)) {
-      throw new OmniError(
-        'runtime_failed',
-        'The model’s output is not a number.',
-        'Verify the model (omnivqa model verify) or choose the CPU provider.',
-      );
-    }
-    return exponents.map((value) => value / total);
+    return softmax(
+      options.map((word) => logits[this.#words.id(word)]!),
+      temperature,
+    );
   }
 }
 

@@ -32,6 +32,8 @@ export interface FramePlan {
   readonly motionSize: number;
   /** Whole seconds; a window has `windowSeconds * round(fps)` frames. */
   readonly windowSeconds: number;
+  /** Key frames of each second, where it is to be more than one; `round(fps)` must be a multiple of it. */
+  readonly keysPerSecond?: number;
 }
 
 export interface FrameWindow {
@@ -111,6 +113,11 @@ export interface ReadFramesOptions {
 /** Round half up, as the reference does: key frames are frames 0, r, 2r, … */
 export function keyInterval(fps: number): number {
   return Math.max(1, Math.floor(fps + 0.5));
+}
+
+/** Frames from one key frame to the next. */
+export function keyStep(fps: number, { keysPerSecond = 1 }: Pick<FramePlan, 'keysPerSecond'>): number {
+  return keyInterval(fps) / keysPerSecond;
 }
 
 /**
@@ -260,8 +267,9 @@ async function* decodeWindows(
   const viewSize = plan.views[0]?.size ?? 0;
   const problems: Problem[] = [];
   const source: Size = { width: info.width, height: info.height };
-  const interval = keyInterval(info.fps);
-  const framesPerWindow = plan.windowSeconds * interval;
+  const interval = keyStep(info.fps, plan);
+  const framesPerWindow = plan.windowSeconds * keyInterval(info.fps);
+  const keysPerWindow = framesPerWindow / interval;
   const firstFrame = startWindow * framesPerWindow;
   const viewCount = plan.views.length;
   const viewBytes = viewSize * viewSize * 3;
@@ -463,7 +471,7 @@ async function* decodeWindows(
         motion: 0,
         keys: new Array<number>(viewCount).fill(0),
         motionPixels: new Uint8Array(framesPerWindow * motionBytes),
-        keyPixels: new Uint8Array(plan.windowSeconds * viewCount * viewBytes),
+        keyPixels: new Uint8Array(keysPerWindow * viewCount * viewBytes),
       };
       open.set(index, filling);
     }
@@ -478,7 +486,7 @@ async function* decodeWindows(
       if (!filling) break;
       const enough =
         filling.motion === framesPerWindow &&
-        filling.keys.every((count) => count === plan.windowSeconds) &&
+        filling.keys.every((count) => count === keysPerWindow) &&
         linesBefore + lines.length > (index + 1) * framesPerWindow;
       if (!enough) break;
       open.delete(index);
@@ -518,7 +526,7 @@ async function* decodeWindows(
       }
       const at = stream - 1;
       const { view, target, resampler, sentBytes, canvas } = views[at]!;
-      const filling = fillingAt(Math.floor(keyFrames[at]! / plan.windowSeconds));
+      const filling = fillingAt(Math.floor(keyFrames[at]! / keysPerWindow));
       const offset = (filling.keys[at]! * viewCount + at) * viewBytes;
       if (view.kind === 'squash') resampler.fromGbr(sentBytes, filling.keyPixels, offset);
       else {

@@ -65,6 +65,11 @@ export interface Prompts {
   readonly rating: { readonly user: string; readonly assistant: string };
   /** With {K}, {T} and {question}; null where the checkpoint was not trained to chat. */
   readonly chat: { readonly user: string } | null;
+  /**
+   * Whether it was trained to answer freely (`chat.converses`). A checkpoint that states a chat prompt of its own for
+   * probes of its own answers only those, unless it says otherwise.
+   */
+  readonly converses: boolean;
   readonly windowSeconds: number;
   readonly stepSeconds: number;
   readonly branches: readonly string[];
@@ -482,6 +487,11 @@ function parseFamily(
       : own.localization === null
         ? null
         : parseLocalization(own.localization, findings);
+  const converses =
+    chat !== null &&
+    (isObject(own.chat) && typeof own.chat.converses === 'boolean'
+      ? own.chat.converses
+      : !(isObject(own.chat) && isObject(own.localization)));
   if (localization && !chat)
     findings.push('omnivqa.localization needs omnivqa.chat, whose prompt it asks in');
   return {
@@ -496,6 +506,7 @@ function parseFamily(
     systemPrompt: fields.text('system_prompt', family.systemPrompt),
     rating,
     chat,
+    converses,
     windowSeconds: fields.count('window_seconds', family.windowSeconds),
     stepSeconds: fields.count('step_seconds', family.stepSeconds),
     branches: fields.read('branches', 'a list of names', texts, family.branches),

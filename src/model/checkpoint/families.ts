@@ -2,7 +2,7 @@ import type { Prompts } from './config.ts';
 import type { Localization } from './localization.ts';
 
 /** What the released code of one checkpoint family says about its prompts; data, no behaviour. */
-export interface Family extends Prompts {
+export interface Family extends Omit<Prompts, 'converses'> {
   /** Whether a checkpoint directory's name, or the hub id in its config, belongs to the family. */
   readonly pattern: RegExp;
   /** Whether checkpoints of the family can have a motion branch. */
