@@ -270,7 +270,9 @@ function ownLadder(tree: Tree): ParsedLadders {
         const key = one.join('.');
         if (bad.has(key)) continue;
         bad.add(key);
-        const what = error.keyword === 'additionalProperties' ? 'is not a field of a ladder' : error.message;
+        // The name itself fails too, against the schema that nothing fits.
+        const unknown = error.keyword === 'additionalProperties' || error.keyword === 'boolean';
+        const what = unknown ? 'is not a field of a ladder' : error.message;
         say('bad_field', `${one.join('.') || 'The ladder'} ${what}.`, at(tree, one));
       }
     }

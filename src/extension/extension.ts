@@ -3,6 +3,7 @@ import { registerMcp } from './chat/mcp.ts';
 import { registerTools } from './chat/tools.ts';
 import { Clips } from './clips.ts';
 import { commandTable, showFailure } from './commands.ts';
+import { Comparison } from './comparison/comparison.ts';
 import { Feedback } from './feedback.ts';
 import { JobsView } from './jobs_view.ts';
 import { MediaServer } from './media_server.ts';
@@ -17,19 +18,22 @@ export function activate(context: vscode.ExtensionContext): void {
   const media = new MediaServer();
   const timelines = new Timelines(clips, media);
   const results = new ResultsView(clips);
+  const comparison = new Comparison(clips, timelines);
   context.subscriptions.push(
     log,
     clips,
     media,
     timelines,
     results,
+    comparison,
     new JobsView(clips),
     new Feedback(clips),
     vscode.workspace.registerTextDocumentContentProvider(RecordDocuments.scheme, new RecordDocuments(clips)),
     ...registerTools(clips),
     ...registerMcp(context),
   );
-  for (const [name, run] of Object.entries(commandTable({ clips, timelines, results }))) {
+  const commands = { ...commandTable({ clips, timelines, results }), ...comparison.commands() };
+  for (const [name, run] of Object.entries(commands)) {
     context.subscriptions.push(
       vscode.commands.registerCommand(name, async (...args: unknown[]) => {
         try {

@@ -1,0 +1,150 @@
+import * as vscode from 'vscode';
+import type { FileEncode } from '../../comparison/encodes.ts';
+import type { Clips } from '../clips.ts';
+import type { Command } from '../commands.ts';
+import { Owner } from '../disposables.ts';
+import type { Timelines } from '../timelines.ts';
+import { EncodeDocuments, isRead } from './documents.ts';
+import { EncodeHints } from './hints.ts';
+import { EncodeHovers } from './hovers.ts';
+import { EncodeLenses } from './lenses.ts';
+import { EncodeProblems } from './problems.ts';
+import { EncodeResults } from './results.ts';
+import { type EncodeOutcome, EncodeRuns } from './runs.ts';
+import { resultText, staleText } from './words.ts';
+
+/** The encodes of commands and ladders: found in documents, assessed on command, shown where they are written. */
+export class Comparison extends Owner {
+  readonly #clips: Clips;
+  readonly #timelines: Timelines;
+  readonly #documents = new EncodeDocuments();
+  readonly #results: EncodeResults;
+  readonly #runs: EncodeRuns;
+
+  constructor(clips: Clips, timelines: Timelines) {
+    super();
+    this.#clips = clips;
+    this.#timelines = timelines;
+    this.#results = this.own(new EncodeResults(clips.context.workspaceState));
+    this.#runs = this.own(new EncodeRuns(clips, this.#results));
+    this.own(new EncodeLenses(this.#documents, this.#results, this.#runs));
+    this.own(new EncodeHints(this.#documents, this.#results));
+    this.own(new EncodeHovers(this.#documents, this.#results, clips));
+    this.own(new EncodeProblems(this.#documents, this.#results));
+  }
+
+  /** What the user can call, by identifier. */
+  commands(): Record<string, Command> {
+    return {
+      'omnivqa.encodes.assess': async (clicked, ids) => {
+        const { document, encodes } = await this.#meant(clicked, ids);
+        return this.#run(document, encodes);
+      },
+      'omnivqa.encodes.compareWith': async (clicked, ids) => {
+        const { document, encodes, all } = await this.#meant(clicked, ids);
+        if (!document || encodes.length === 0) return this.#run(document, encodes);
+        const others = await this.#chooseOthers(document, encodes, all);
+        return others ? this.#run(document, [...encodes, ...others]) : undefined;
+      },
+      'omnivqa.encodes.compareAll': async (clicked) => {
+        const { document, all } = await this.#meant(clicked, []);
+        return this.#run(document, all);
+      },
+      'omnivqa.encodes.show': async (clicked, ids) => {
+        const { document, encodes } = await this.#meant(clicked, ids);
+        const known = document && encodes[0] && (await this.#results.of(document, encodes[0]));
+        if (!known) return;
+        const { file, worst } = known.result;
+        await this.#timelines.show(vscode.Uri.file(file.path), { time: worst.start, span: worst });
+      },
+      'omnivqa.encodes.cancel': async (clicked) => {
+        const { document } = await this.#meant(clicked, []);
+        await this.#runs.cancel(document);
+      },
+      'omnivqa.encodes.forget': async (clicked) => {
+        const { document } = await this.#meant(clicked, []);
+        if (document) await this.#results.clear(document);
+      },
+    };
+  }
+
+  /** The encodes that a command was called on: a lens names them, from the palette it is those at the cursor. */
+  async #meant(
+    clicked: unknown,
+    ids: unknown,
+  ): Promise<{ document: vscode.Uri | null; encodes: readonly FileEncode[]; all: readonly FileEncode[] }> {
+    const named = typeof clicked === 'string' ? vscode.Uri.parse(clicked, true) : clicked;
+    const editor = vscode.window.activeTextEditor;
+    const uri = named instanceof vscode.Uri ? named : editor?.document.uri;
+    if (!uri) return { document: null, encodes: [], all: [] };
+    const document = await vscode.workspace.openTextDocument(uri);
+    const all = isRead(document)
+      ? (await this.#documents.of(document)).encodes.filter(({ ladder }) => ladder === null)
+      : [];
+    if (Array.isArray(ids)) return { document: uri, encodes: all.filter(({ id }) => ids.includes(id)), all };
+    const line = editor?.document === document ? editor.selection.active.line : -1;
+    const encodes = all.filter(
+      ({ start, end }) => document.positionAt(start).line <= line && line <= document.positionAt(end).line,
+    );
+    return { document: uri, encodes, all };
+  }
+
+  async #run(
+    document: vscode.Uri | null,
+    encodes: readonly FileEncode[],
+  ): Promise<readonly EncodeOutcome[] | undefined> {
+    if (!document || encodes.length === 0) {
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t('There is no encode here: put the cursor into a command that encodes a video.'),
+      );
+      return undefined;
+    }
+    const outcomes = await this.#runs.run(document, encodes);
+    const labels = (kind: EncodeOutcome['kind']) => {
+      const ids = new Set(outcomes.filter((one) => one.kind === kind).map(({ id }) => id));
+      const some = encodes.filter(({ id }) => ids.has(id)).map(({ label }) => label);
+      return [...some.slice(0, 3), ...(some.length > 3 ? ['…'] : [])].join('; ');
+    };
+    if (labels('missing')) {
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t(
+          'Not encoded yet, or not in this workspace: {0}. Run the command and assess it then.',
+          labels('missing'),
+        ),
+      );
+    }
+    const failed = outcomes.find((one) => one.kind === 'failed');
+    if (failed) {
+      const show = vscode.l10n.t('Show Log');
+      void vscode.window
+        .showErrorMessage(`${labels('failed')}: ${failed.failure}`, show)
+        .then((answer) => answer === show && this.#clips.log.show());
+    }
+    return outcomes;
+  }
+
+  async #chooseOthers(
+    document: vscode.Uri,
+    chosen: readonly FileEncode[],
+    all: readonly FileEncode[],
+  ): Promise<readonly FileEncode[] | null> {
+    const others = all.filter((one) => !chosen.includes(one));
+    const items = await Promise.all(
+      others.map(async (encode) => {
+        const known = await this.#results.of(document, encode);
+        const stale = known?.stale;
+        return {
+          label: encode.label,
+          description: known ? (stale ? staleText(stale) : resultText(known.result)) : '',
+          encode,
+        };
+      }),
+    );
+    const picked = await vscode.window.showQuickPick(items, {
+      canPickMany: true,
+      matchOnDescription: true,
+      title: vscode.l10n.t('Compare {0} with…', chosen.map(({ label }) => label).join(', ')),
+    });
+    return picked && picked.length > 0 ? picked.map(({ encode }) => encode) : null;
+  }
+}

@@ -1,0 +1,96 @@
+import { stat } from 'node:fs/promises';
+import * as vscode from 'vscode';
+import type { Measured } from '../../comparison/advice.ts';
+import type { FileEncode } from '../../comparison/encodes.ts';
+import { Owner } from '../disposables.ts';
+import { settingsFor } from '../settings.ts';
+
+/** What one encode was measured to be. Everything that an editor shows of it, and what it holds for. */
+export interface EncodeResult extends Measured {
+  /** {@link FileEncode.id} and {@link FileEncode.settings} of what was measured. */
+  readonly id: string;
+  readonly settings: string;
+  readonly label: string;
+  readonly crf: number | null;
+  /** The clip that was encoded, as its file names it; null where it does not. Untrusted text. */
+  readonly input: string | null;
+  /** What was assessed, as it was. */
+  readonly file: { readonly path: string; readonly size: number; readonly mtime: number };
+  readonly model: string;
+  /** MOS by time, s. */
+  readonly scores: readonly { readonly start: number; readonly end: number; readonly mos: number }[];
+  readonly worst: { readonly start: number; readonly end: number; readonly mos: number };
+  /** Milliseconds since 1970. */
+  readonly measuredAt: number;
+}
+
+/** Why a result may not hold any more. */
+export type Stale = 'settings' | 'file' | 'model';
+
+export interface KnownResult {
+  readonly result: EncodeResult;
+  /** null: it holds. */
+  readonly stale: Stale | null;
+}
+
+const key = 'omnivqa.encodes.results';
+const mostPerDocument = 400;
+
+/** Results by document, which outlive the window. */
+export class EncodeResults extends Owner {
+  readonly #memory: vscode.Memento;
+  readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
+  readonly onDidChange = this.#changed.event;
+
+  constructor(memory: vscode.Memento) {
+    super();
+    this.#memory = memory;
+  }
+
+  /** Whether anything was measured for a document: cheap, for those who would have to read it otherwise. */
+  has(document: vscode.Uri): boolean {
+    return this.#of(document).length > 0;
+  }
+
+  /** The result of the encode as it is now, otherwise the last one of what stood in its place. */
+  async of(document: vscode.Uri, encode: FileEncode): Promise<KnownResult | null> {
+    const known = this.#of(document).filter(({ id }) => id === encode.id);
+    const same = known.filter(({ settings }) => settings === encode.settings).at(-1);
+    const result = same ?? known.at(-1);
+    if (!result) return null;
+    if (!same) return { result, stale: 'settings' };
+    if (result.model !== settingsFor(document).model) return { result, stale: 'model' };
+    const file = await stat(result.file.path).catch(() => null);
+    const changed = !file || file.size !== result.file.size || file.mtimeMs !== result.file.mtime;
+    return { result, stale: changed ? 'file' : null };
+  }
+
+  /** Every result of a document that was measured on one clip with one model, the newest of each settings. */
+  like(document: vscode.Uri, { input, model }: EncodeResult): readonly EncodeResult[] {
+    const all = this.#of(document).filter((one) => one.input === input && one.model === model);
+    return [...new Map(all.map((one) => [one.settings, one])).values()];
+  }
+
+  async add(document: vscode.Uri, results: readonly EncodeResult[]): Promise<void> {
+    const replaced = new Set(results.map(({ id, settings }) => `${id}\0${settings}`));
+    const kept = this.#of(document).filter(({ id, settings }) => !replaced.has(`${id}\0${settings}`));
+    await this.#set(document, [...kept, ...results].slice(-mostPerDocument));
+  }
+
+  async clear(document: vscode.Uri): Promise<void> {
+    await this.#set(document, []);
+  }
+
+  #of(document: vscode.Uri): readonly EncodeResult[] {
+    return this.#memory.get<Record<string, EncodeResult[]>>(key, {})[document.toString()] ?? [];
+  }
+
+  async #set(document: vscode.Uri, results: readonly EncodeResult[]): Promise<void> {
+    const { [document.toString()]: _, ...others } = this.#memory.get<Record<string, EncodeResult[]>>(key, {});
+    await this.#memory.update(
+      key,
+      results.length > 0 ? { ...others, [document.toString()]: results } : others,
+    );
+    if (!this.disposed) this.#changed.fire(document);
+  }
+}

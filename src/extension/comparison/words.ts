@@ -1,0 +1,30 @@
+import * as vscode from 'vscode';
+import { bitrateText } from '../../assessment/text.ts';
+import type { EncodeResult, Stale } from './results.ts';
+
+/** Bytes in the unit a person would use: "11 MB". */
+export function bytesText(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
+  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0)} MB`;
+  return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+}
+
+/** "MOS 3.8 · 2.4 Mb/s · 11 MB" */
+export const resultText = ({ mos, bitrate, file }: EncodeResult): string =>
+  [`MOS ${mos.toFixed(1)}`, bitrateText(bitrate), bytesText(file.size)].join(' · ');
+
+/** Why a result may not hold any more: "settings changed". */
+export function staleText(stale: Stale): string {
+  if (stale === 'settings') return vscode.l10n.t('settings changed');
+  if (stale === 'file') return vscode.l10n.t('file changed');
+  return vscode.l10n.t('another model');
+}
+
+/** How long ago something was: "5 min ago". */
+export function ageText(then: number, now = Date.now()): string {
+  const minutes = Math.floor(Math.max(0, now - then) / 60_000);
+  if (minutes < 1) return vscode.l10n.t('just now');
+  if (minutes < 60) return vscode.l10n.t('{0} min ago', minutes);
+  if (minutes < 48 * 60) return vscode.l10n.t('{0} h ago', Math.floor(minutes / 60));
+  return vscode.l10n.t('{0} days ago', Math.floor(minutes / 1440));
+}

@@ -1,0 +1,195 @@
+import * as assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { suite, suiteSetup, test } from 'mocha';
+import * as vscode from 'vscode';
+
+/** What the commands answer; see `EncodeOutcome` in src/extension/comparison/runs.ts. */
+interface Outcome {
+  readonly id: string;
+  readonly kind: string;
+  readonly result?: { readonly mos: number; readonly bitrate: number };
+}
+
+const folder = () => {
+  const [first] = vscode.workspace.workspaceFolders ?? [];
+  assert.ok(first, 'the tests run in a workspace');
+  return first.uri;
+};
+const run = <T>(command: string, ...args: unknown[]) =>
+  vscode.commands.executeCommand<T>(command, ...args) as Promise<T>;
+
+async function open(name: string, lines: readonly string[]): Promise<vscode.TextDocument> {
+  const uri = vscode.Uri.joinPath(folder(), name);
+  await vscode.workspace.fs.writeFile(uri, new TextEncoder().encode(lines.join('\n')));
+  const document = await vscode.workspace.openTextDocument(uri);
+  await vscode.window.showTextDocument(document);
+  return document;
+}
+
+/** The titles of the lenses, by line from 0. */
+async function lenses({ uri }: vscode.TextDocument): Promise<string[]> {
+  const found = await run<vscode.CodeLens[]>('vscode.executeCodeLensProvider', uri, 100);
+  return found.map(({ range, command }) => `${range.start.line}: ${command?.title}`);
+}
+
+async function hover({ uri }: vscode.TextDocument, line: number): Promise<string> {
+  const position = new vscode.Position(line, 8);
+  const found = await run<vscode.Hover[]>('vscode.executeHoverProvider', uri, position);
+  return found
+    .flatMap(({ contents }) => contents)
+    .map((one) => (typeof one === 'string' ? one : one.value))
+    .join('\n');
+}
+
+/** Resolves when `ready` holds, looking again after each event. */
+async function until(event: vscode.Event<unknown>, ready: () => boolean): Promise<void> {
+  if (ready()) return;
+  await new Promise<void>((resolve) => {
+    const listening = event(() => {
+      if (!ready()) return;
+      listening.dispose();
+      resolve();
+    });
+  });
+}
+
+const crfs = [18, 28, 38, 48];
+
+suite('Encodes in documents', () => {
+  suiteSetup(async () => {
+    await vscode.extensions.getExtension('omnivqa.omnivqa')?.activate();
+    const path = (name: string) => `file:${vscode.Uri.joinPath(folder(), name).fsPath}`;
+    const ffmpeg = (...args: string[]) => execFileSync('ffmpeg', ['-v', 'error', '-y', ...args]);
+    const source = 'testsrc2=size=320x180:rate=25:duration=2';
+    ffmpeg('-f', 'lavfi', '-i', source, '-crf', '5', '-pix_fmt', 'yuv420p', path('source.mp4'));
+    for (const crf of crfs) {
+      const settings = ['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', String(crf)];
+      ffmpeg('-i', path('source.mp4'), ...settings, path(`out-${crf}.mp4`));
+    }
+  });
+
+  test('every command has its lenses, and what is no encode has none', async () => {
+    const document = await open('lenses.sh', [
+      '#!/bin/sh',
+      'ffmpeg -i source.mp4 -c:v libx264 -crf 23 a.mp4',
+      'echo done',
+      'for crf in 20 30; do',
+      '  ffmpeg -i source.mp4 -c:v libx265 -crf $crf b-$crf.mp4',
+      'done',
+      'ffmpeg -i source.mp4 -c copy c.mkv',
+    ]);
+    assert.deepEqual(await lenses(document), [
+      '1: Assess',
+      '1: Compare with…',
+      '1: Compare all 3',
+      '4: Assess 2 encodes',
+      '4: Compare with…',
+    ]);
+    await vscode.workspace
+      .getConfiguration('omnivqa')
+      .update('encodes.inline', false, vscode.ConfigurationTarget.Workspace);
+    try {
+      assert.deepEqual(await lenses(document), []);
+    } finally {
+      await vscode.workspace
+        .getConfiguration('omnivqa')
+        .update('encodes.inline', undefined, vscode.ConfigurationTarget.Workspace);
+    }
+  });
+
+  test('a script with four CRFs: one command, four results inline, stale when a setting is changed', async () => {
+    const document = await open(
+      'four.sh',
+      crfs.map((crf) => `ffmpeg -i source.mp4 -c:v libx264 -preset ultrafast -crf ${crf} out-${crf}.mp4`),
+    );
+    const outcomes = await run<Outcome[]>('omnivqa.encodes.compareAll', document.uri);
+    assert.deepEqual(
+      outcomes.map(({ id, kind }) => `${id} ${kind}`),
+      crfs.map((crf) => `out-${crf}.mp4:0#0 done`),
+    );
+    const rates = outcomes.map(({ result }) => result?.bitrate ?? 0);
+    assert.deepEqual(
+      [...rates].sort((a, b) => b - a),
+      rates,
+    );
+    const said = (await lenses(document)).filter((one) => one.includes('MOS'));
+    assert.equal(said.length, 4);
+    const text = await hover(document, 0);
+    assert.match(text, /libx264 crf 18/);
+    assert.match(text, /data:image\/svg\+xml;base64,/);
+    assert.match(text, /data:image\/jpeg;base64,/);
+
+    const edit = new vscode.WorkspaceEdit();
+    const at = document.lineAt(0).text.indexOf('18');
+    edit.replace(document.uri, new vscode.Range(0, at, 0, at + 2), '19');
+    await vscode.workspace.applyEdit(edit);
+    assert.match(await hover(document, 0), /settings changed/);
+    await run('undo');
+    assert.doesNotMatch(await hover(document, 0), /settings changed/);
+    await run('omnivqa.encodes.forget', document.uri);
+    assert.equal(await hover(document, 0), '');
+    await document.save();
+  });
+
+  test('an encode that misses its target is in Problems, with a CRF that reaches it', async () => {
+    const document = await open(
+      'target.sh',
+      crfs.map((crf) => `ffmpeg -i source.mp4 -c:v libx264 -preset ultrafast -crf ${crf} out-${crf}.mp4`),
+    );
+    const outcomes = await run<Outcome[]>('omnivqa.encodes.compareAll', document.uri);
+    const scores = outcomes.map(({ result }) => result?.mos ?? 0);
+    const [best, worst] = [Math.max(...scores), Math.min(...scores)];
+    assert.ok(best > worst);
+    const problems = () =>
+      vscode.languages.getDiagnostics(document.uri).filter(({ code }) => code === 'misses-target');
+    const settings = vscode.workspace.getConfiguration('omnivqa');
+    await settings.update('threshold', (best + worst) / 2, vscode.ConfigurationTarget.Workspace);
+    try {
+      await until(vscode.languages.onDidChangeDiagnostics, () => problems().length > 0);
+      const problem = problems().at(-1);
+      assert.match(problem?.message ?? '', /misses its target: MOS [1-5]\.\d\d, not/);
+      const actions = await run<vscode.CodeAction[]>(
+        'vscode.executeCodeActionProvider',
+        document.uri,
+        problem?.range,
+      );
+      const fix = actions.find(({ title }) => /^Use crf \d+: cheapest/.test(title));
+      assert.ok(fix?.edit);
+      const before = problems().length;
+      await vscode.workspace.applyEdit(fix.edit);
+      await until(vscode.languages.onDidChangeDiagnostics, () => problems().length < before);
+    } finally {
+      await settings.update('threshold', undefined, vscode.ConfigurationTarget.Workspace);
+      await document.save();
+    }
+  });
+
+  test('a command that has not been run is not assessed, nor is what lies outside the workspace', async () => {
+    const document = await open('missing.sh', [
+      'ffmpeg -i source.mp4 -c:v libx264 -crf 23 never.mp4',
+      'ffmpeg -i source.mp4 -c:v libx264 -crf 23 ../../../../etc/hostname',
+    ]);
+    const outcomes = await run<Outcome[]>('omnivqa.encodes.compareAll', document.uri);
+    assert.deepEqual(
+      outcomes.map(({ kind }) => kind),
+      ['missing', 'missing'],
+    );
+  });
+
+  test('a ladder with mistakes says so where they are', async () => {
+    const { uri } = await open('web.ladder.yaml', [
+      'source: source.mp4',
+      'rungs:',
+      '  - { name: high, crf: 16 }',
+      '  - { name: odd, colour: red, crf: 60 }',
+    ]);
+    await until(
+      vscode.languages.onDidChangeDiagnostics,
+      () => vscode.languages.getDiagnostics(uri).length > 0,
+    );
+    const [problem, ...more] = vscode.languages.getDiagnostics(uri);
+    assert.deepEqual(more, []);
+    assert.match(problem?.message ?? '', /colour is not a field of a ladder/);
+    assert.equal(problem?.range.start.line, 3);
+  });
+});
