@@ -5,7 +5,7 @@
 import { gradeOf, mosOf } from './pooling.ts';
 import type { Assessment, Distortion, Span } from './record.ts';
 import { placeOf } from './report_text.ts';
-import { printable } from './text.ts';
+import { bitrateText, printable } from './text.ts';
 
 /** Distortions listed at most; the most severe come first. */
 const mostDistortions = 20;
@@ -93,4 +93,29 @@ export function momentBrief(record: Assessment, span: Span): string {
     ...spans('The picture is black at', black),
     source(record),
   ].join('\n');
+}
+
+/** What an encode cost and how good it is, in a line; `facts` as the engine says them. */
+export function encodeBrief(
+  number: number,
+  facts: {
+    readonly arguments: readonly string[];
+    readonly encoder: string;
+    readonly bytes: number;
+    readonly speed: number | null;
+  },
+  record: Assessment,
+): string {
+  const duration = record.video.duration ?? record.timeline.at(-1)?.end ?? 0;
+  const { worst } = record.pooling;
+  return [
+    `[${number}] ${printable(facts.arguments.join(' '))}: MOS ${record.mos.toFixed(2)} of 5 (${gradeOf(record.mos).toLowerCase()})`,
+    duration > 0 ? bitrateText((8 * facts.bytes) / duration) : '',
+    `${facts.bytes} bytes`,
+    `worst ${spanText(worst)} at MOS ${mosOf(worst.score).toFixed(2)}`,
+    facts.speed === null ? '' : `encoded at ${facts.speed.toFixed(1)} times real time`,
+    `ffmpeg ${printable(facts.encoder)}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 }

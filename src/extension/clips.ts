@@ -36,6 +36,8 @@ export class Clips extends Owner {
   readonly #waiting = new Map<string, ((update: JobUpdate<Assessment>) => void)[]>();
   /** Last words on jobs that were over before anybody could wait for them, as a stored result is. */
   readonly #ended = new Map<string, JobUpdate<Assessment>>();
+  /** Files whose results are left out of the views. */
+  readonly #unlisted = new Set<string>();
   /** How many timelines show a clip: its record is kept in memory for them alone. */
   readonly #watched = new Map<string, number>();
   readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
@@ -100,11 +102,21 @@ export class Clips extends Owner {
    */
   async assess(
     uri: vscode.Uri,
-    { priority, fresh }: { readonly priority: number; readonly fresh: boolean },
+    {
+      priority,
+      fresh,
+      listed = true,
+    }: {
+      readonly priority: number;
+      readonly fresh: boolean;
+      /** Whether the result belongs in the views: an encode that was only made to be measured does not. */
+      readonly listed?: boolean;
+    },
   ): Promise<JobUpdate<Assessment>> {
     if (!vscode.workspace.isTrusted) throw untrusted();
     const { model, provider } = settingsFor(uri);
     const path = uri.fsPath;
+    if (!listed) this.#unlisted.add(path);
     this.#set({ ...this.state(uri), error: null });
     const { job } = await this.request('assess', {
       path,
@@ -209,7 +221,7 @@ export class Clips extends Owner {
       this.log.error(`${update.path}: ${message} (${code}) ${next}${detail ? `\n${detail}` : ''}`);
     }
     const remembered =
-      update.record && update.outcome !== 'cancelled'
+      update.record && update.outcome !== 'cancelled' && !this.#unlisted.has(update.path)
         ? this.#remember(uri, update.record)
         : Promise.resolve();
     void remembered.then(() => {

@@ -64,6 +64,22 @@ suite('OmniVQA for the models of the editor', () => {
     assert.match(beyond, /^100–101 s was not assessed\./);
   });
 
+  test('a model compares encodes by their quality and size', async () => {
+    render('source.mp4', 2);
+    const settings = ['-c:v libx264 -preset ultrafast -crf 20', '-c:v libx264 -preset ultrafast -crf 48'];
+    const text = await call('omnivqa_compare_encodes', { path: 'source.mp4', settings });
+    const [good = '', bad = '', source] = text.split('\n');
+    const figures = (line: string) => /MOS (\d\.\d\d) .*?(\d+) bytes/.exec(line)?.slice(1).map(Number) ?? [];
+    assert.match(good, /^\[1\] .*libx264.*20.*: MOS [1-5]\.\d\d of 5/);
+    assert.match(bad, /^\[2\] .*48.*: MOS/);
+    assert.ok((figures(good)[1] ?? 0) > (figures(bad)[1] ?? 0), text);
+    assert.match(source ?? '', /^\[encodes of .*source\.mp4/);
+    await assert.rejects(
+      call('omnivqa_compare_encodes', { path: 'source.mp4', settings: ['-c:v copy'] }),
+      /describe no encode/,
+    );
+  });
+
   test('a file that is not there, or no video, is refused with the next step', async () => {
     await assert.rejects(
       call('omnivqa_assess_video', { path: 'gone.mp4' }),

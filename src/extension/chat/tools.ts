@@ -1,7 +1,8 @@
 import { basename, isAbsolute, resolve } from 'node:path';
 import * as vscode from 'vscode';
-import { assessmentBrief, distortionBrief, momentBrief } from '../../assessment/brief.ts';
+import { assessmentBrief, distortionBrief, encodeBrief, momentBrief } from '../../assessment/brief.ts';
 import type { Assessment } from '../../assessment/record.ts';
+import { printable } from '../../assessment/text.ts';
 import { OmniError } from '../../protocol/errors.ts';
 import { isVideoName } from '../../protocol/video_names.ts';
 import { type Clips, priorities, untrusted } from '../clips.ts';
@@ -66,17 +67,21 @@ async function videoAt(path: string): Promise<vscode.Uri> {
 /** What a model may be told of a failure: the cause and the next step. */
 const told = (error: unknown) => (OmniError.is(error) ? new Error(`${error.message} ${error.next}`) : error);
 
-/** The record of a clip: the stored one, otherwise it is assessed. */
-export async function recordOf(
+/** The record of a clip: the stored one, otherwise it is assessed. `listed` as for {@link Clips.assess}. */
+async function recordOf(
   clips: Clips,
   uri: vscode.Uri,
   token: vscode.CancellationToken,
+  listed = true,
 ): Promise<Assessment> {
   if (!vscode.workspace.isTrusted) throw untrusted();
-  const watching = clips.watch(uri);
   const cancelling = token.onCancellationRequested(() => void clips.cancel(uri));
   try {
-    const { record, error, outcome } = await clips.assess(uri, { priority: priorities.asked, fresh: false });
+    const { record, error, outcome } = await clips.assess(uri, {
+      priority: priorities.asked,
+      fresh: false,
+      listed,
+    });
     if (record && outcome !== 'cancelled') return record;
     if (outcome === 'cancelled') throw new vscode.CancellationError();
     throw new OmniError(
@@ -86,7 +91,6 @@ export async function recordOf(
     );
   } finally {
     cancelling.dispose();
-    watching.dispose();
   }
 }
 
@@ -127,9 +131,68 @@ function register<I extends ClipInput>(clips: Clips, tool: RecordTool<I>): vscod
   });
 }
 
+interface CompareInput extends ClipInput {
+  /** ffmpeg's output options, one encode each. */
+  readonly settings: readonly string[];
+}
+
+const compareEncodes = 'omnivqa_compare_encodes';
+
+/** Encodes a clip in several ways, one after the other, and says how good and how large each is. */
+function registerCompare(clips: Clips): vscode.Disposable {
+  return vscode.lm.registerTool<CompareInput>(compareEncodes, {
+    async prepareInvocation({ input: { path, settings } }) {
+      const uri = await videoAt(path).catch(() => undefined);
+      const message = new vscode.MarkdownString();
+      message.appendText(
+        [
+          uri?.fsPath ?? path,
+          ...settings.map((one, index) => `${index + 1}. ${one}`),
+          vscode.l10n.t(
+            'ffmpeg encodes it with these settings, on every core, into the extension’s own storage.',
+          ),
+        ].join('\n\n'),
+      );
+      return {
+        invocationMessage: vscode.l10n.t('Encoding {0} in {1} ways', basename(path), settings.length),
+        confirmationMessages: { title: vscode.l10n.t('Compare encodes of {0}?', basename(path)), message },
+      };
+    },
+    async invoke({ input: { path, settings } }, token) {
+      if (!vscode.workspace.isTrusted) throw told(untrusted());
+      const abort = new AbortController();
+      const cancelling = token.onCancellationRequested(() => abort.abort());
+      try {
+        const source = await videoAt(path);
+        const lines: string[] = [];
+        for (const [index, words] of settings.entries()) {
+          const facts = await clips.request(
+            'encode',
+            { path: source.fsPath, options: words.trim().split(/\s+/) },
+            { signal: abort.signal },
+          );
+          const record = await recordOf(clips, vscode.Uri.file(facts.file), token, false);
+          lines.push(encodeBrief(index + 1, facts, record));
+        }
+        lines.push(`[encodes of ${printable(source.fsPath)}, the picture alone]`);
+        return new vscode.LanguageModelToolResult([new vscode.LanguageModelTextPart(lines.join('\n'))]);
+      } catch (error) {
+        throw told(error);
+      } finally {
+        cancelling.dispose();
+      }
+    },
+  });
+}
+
 /** Registers the tools; nothing runs before one is called. */
 export function registerTools(clips: Clips): vscode.Disposable[] {
   // A workbench without language models has no such function.
   if (typeof vscode.lm?.registerTool !== 'function') return [];
-  return [register(clips, assessVideo), register(clips, listDistortions), register(clips, describeMoment)];
+  return [
+    register(clips, assessVideo),
+    register(clips, listDistortions),
+    register(clips, describeMoment),
+    registerCompare(clips),
+  ];
 }
