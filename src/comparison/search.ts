@@ -27,7 +27,7 @@ export interface SearchResult {
 
 /**
  * The cheapest CRF that reaches a MOS, by interpolation: each encode narrows the range in which the crossing lies, and
- * the next one is tried where the straight line between its ends crosses the target. Ends at neighbouring CRFs, or as
+ * the next one is tried where the straight line between its ends crosses the target, or halfway where that came to nothing. Ends at neighbouring CRFs, or as
  * soon as an encode meets the target closely. The MOS is taken to fall with the CRF; where it does not, what is
  * returned still was measured to reach the target.
  *
@@ -53,15 +53,21 @@ export async function searchCrf(
   let good: SearchStep = { crf: best - 1, mos: 5 };
   let bad: SearchStep = { crf: worst + 1, mos: 1 };
   let next = first;
+  let sameSide = 0;
   for (;;) {
     const step = { crf: next, mos: await measure(next) };
     steps.push(step);
-    if (step.mos >= target) good = step;
+    const reaches = step.mos >= target;
+    const before = steps.at(-2);
+    sameSide = before && before.mos >= target === reaches ? sameSide + 1 : 0;
+    if (reaches) good = step;
     else bad = step;
     const met = step.mos >= target && step.mos - target <= closeEnough;
     if (met || bad.crf - good.crf <= 1) break;
     const slope = (good.mos - bad.mos) / (bad.crf - good.crf);
-    const crossing = slope > 0 ? good.crf + (good.mos - target) / slope : (good.crf + bad.crf) / 2;
+    // Where the course bends, the line keeps falling on one side: then the range is halved.
+    const straight = slope > 0 && sameSide === 0;
+    const crossing = straight ? good.crf + (good.mos - target) / slope : (good.crf + bad.crf) / 2;
     next = Math.min(bad.crf - 1, Math.max(good.crf + 1, Math.floor(crossing)));
   }
   return { crf: good.crf < best ? null : good.crf, steps };

@@ -21,7 +21,7 @@ import { parseJson } from './results.ts';
 export function outputOf(options: readonly string[]): EncodeOutput {
   const { value, problems } = parseArguments(['ffmpeg', '-i', 'source', ...options, 'encode.mkv']);
   const [output] = value.outputs;
-  if (!output?.video || value.outputs.length > 1 || output.video.codec === 'copy') {
+  if (options.length === 0 || !output?.video || value.outputs.length > 1 || output.video.codec === 'copy') {
     const why = problems.map(({ message }) => message).join(' ');
     throw new OmniError(
       'bad_usage',

@@ -11,7 +11,7 @@ const mayImport: Record<string, readonly string[]> = {
   protocol: [],
   video: ['protocol', 'assessment'],
   model: ['protocol', 'assessment'],
-  engine: ['protocol', 'assessment', 'video', 'model'],
+  engine: ['protocol', 'assessment', 'video', 'model', 'comparison'],
   comparison: ['protocol', 'assessment'],
   dataset: ['protocol', 'assessment', 'video'],
   evaluation: ['protocol', 'assessment', 'engine'],

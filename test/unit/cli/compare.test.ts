@@ -1,0 +1,89 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { omnivqa } from '../../support/cli.ts';
+import { smallModel, temporaryCache } from '../../support/engine.ts';
+import { sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
+
+const shared = sharedDirectory();
+const source = join(shared, 'source.mp4');
+beforeAll(() => {
+  writeClip(source, { seconds: 1, output: ['-c:v', 'libx264', '-qp', '0'] });
+});
+
+const x264 = (crf: number, ...more: string[]) =>
+  ['--', '-c:v', 'libx264', '-preset', 'ultrafast', '-crf', String(crf)].concat(more);
+const compare = (...words: string[]) => omnivqa(['compare', source, ...smallModel, ...words]);
+
+interface Compared {
+  readonly encodes: {
+    readonly codec: string;
+    readonly bytes: number;
+    readonly mos: number;
+    readonly key: string;
+  }[];
+  readonly curves: { readonly anchor: string; readonly bdRate: object }[];
+}
+
+test('four CRFs and a second codec: a table, and the BD-rate that few points allow', async () => {
+  temporaryCache();
+  const groups = [20, 28, 36, 44].flatMap((crf) => x264(crf));
+  const other = [20, 28].flatMap((q) => ['--', '-c:v', 'mpeg4', '-q:v', String(q)]);
+  const { status, stdout, stderr } = await compare('--format', 'json', ...groups, ...other);
+  expect([status, stderr]).toEqual([0, '']);
+  const { encodes, curves } = JSON.parse(stdout) as Compared;
+  const sizes = encodes.slice(0, 4).map(({ bytes }) => bytes);
+  expect(sizes).toEqual(sizes.toSorted((a, b) => b - a));
+  expect(curves).toMatchObject([{ anchor: 'libx264', test: 'mpeg4', bdRate: { refusal: 'too_few_points' } }]);
+  const text = await compare(...groups, ...other);
+  expect(text.stdout).toContain('libx264 crf 20');
+  expect(text.stdout).toMatch(/BD-rate none: /);
+  // What was encoded and assessed is not done again.
+  const again = JSON.parse((await compare('--format', 'json', ...groups)).stdout) as Compared;
+  expect(again.encodes.map(({ key }) => key)).toEqual(encodes.slice(0, 4).map(({ key }) => key));
+});
+
+test('a ladder, its baseline, and what falls below it', async () => {
+  temporaryCache();
+  const folder = temporaryDirectory();
+  const ladder = join(folder, 'a.ladder.yaml');
+  const baseline = join(folder, 'baseline.json');
+  writeFileSync(ladder, 'rungs:\n  - {name: good, codec: libx264, preset: ultrafast, crf: 20}\n');
+  const first = await compare('--settings', ladder, '--format', 'json', '-o', baseline);
+  expect([first.status, first.stderr]).toEqual([0, '']);
+  const same = await compare('--settings', ladder, '--fail-worse-than', baseline);
+  expect(same.status).toBe(0);
+  const record = JSON.parse(readFileSync(baseline, 'utf8')) as { encodes: { mos: number }[] };
+  record.encodes[0]!.mos += 0.5;
+  writeFileSync(baseline, JSON.stringify(record));
+  const worse = await compare('--settings', ladder, '--fail-worse-than', baseline, '--max-drop', '0.2');
+  expect(worse.status).toBe(1);
+  expect(worse.stderr).toMatch(/good: MOS .* is 0\.50 below/);
+  writeFileSync(
+    ladder,
+    'rungs:\n  - {name: good, codec: libx264, preset: ultrafast, crf: 20, targetMos: 5}\n',
+  );
+  const missed = await compare('--settings', ladder);
+  expect([missed.status, missed.stderr]).toEqual([1, expect.stringMatching(/misses its target of 5/)]);
+});
+
+test('another frame rate is said and left out of the curves', async () => {
+  temporaryCache();
+  const { stdout } = await compare(...x264(30), ...x264(30, '-r', '5'));
+  expect(stdout).toMatch(
+    /It has 5\.000 frames per second, the source 10\.000\. It is left out of the curves\./,
+  );
+});
+
+test.each([
+  ['nothing to compare', [], /nothing to compare/],
+  ['options that are no encode', ['--', '-c:v', 'copy'], /describe no encode/],
+  ['a ladder that is none', ['--settings', 'no.ladder.yaml'], /can not be read/],
+  ['a target that is no MOS', ['--target-mos', '7'], /A MOS is a number/],
+  ['an unknown scale', ['--target-mos', '3', '--codec', 'mpeg2video'], /quality scale of mpeg2video/],
+])('bad usage: %s', async (_, words, said) => {
+  temporaryCache();
+  const { status, stderr } = await compare(...words);
+  expect(status).toBeGreaterThanOrEqual(2);
+  expect(stderr).toMatch(said);
+});

@@ -1,0 +1,74 @@
+import { readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Contents } from '../../../src/engine/content.ts';
+import { Encodes, outputOf } from '../../../src/engine/encodes.ts';
+import { probeVideo } from '../../../src/video/probe.ts';
+import { temporaryDirectory, writeClip } from '../../support/media.ts';
+
+const open = (folder: string) => new Encodes(join(folder, 'encodes'), new Contents(join(folder, 'contents')));
+const crf = (value: number) => outputOf(['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', String(value)]);
+
+test('an encode is kept by source, settings and encoder, and made once', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'));
+  const first = await open(folder).encode(source, crf(30));
+  expect(first).toMatchObject({ kept: false, problems: [] });
+  expect(first.speed).toBeGreaterThan(0);
+  const { value } = await probeVideo(first.file);
+  expect(value).toMatchObject({ codec: 'h264', width: 160, height: 96 });
+  const again = await open(folder).encode(
+    source,
+    outputOf(['-vcodec', 'h264', '-preset', 'ultrafast', '-crf', '30']),
+  );
+  // The same encoder by another name is the same encode.
+  expect(again.key === first.key ? again.kept : !again.kept).toBe(true);
+  expect(await open(folder).encode(source, crf(30))).toMatchObject({ key: first.key, kept: true });
+  expect((await open(folder).encode(source, crf(31))).key).not.toBe(first.key);
+  const other = writeClip(join(folder, 'other.mp4'), { seconds: 1 });
+  expect((await open(folder).encode(other, crf(30))).key).not.toBe(first.key);
+});
+
+test('two passes leave nothing but the encode', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'));
+  const options = ['-c:v', 'libx264', '-preset', 'ultrafast', '-b:v', '80k', '-pass', '2'];
+  const { file, bytes } = await open(folder).encode(source, outputOf(options));
+  expect(bytes).toBeGreaterThan(500);
+  expect(
+    readdirSync(join(folder, 'encodes'))
+      .map((name) => join(folder, 'encodes', name))
+      .sort(),
+  ).toEqual([file, `${file}.json`]);
+});
+
+test('a cancelled encode leaves nothing, a damaged one is made again', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'));
+  const controller = new AbortController();
+  controller.abort();
+  await expect(open(folder).encode(source, crf(30), { signal: controller.signal })).rejects.toMatchObject({
+    code: 'cancelled',
+  });
+  const { file, bytes } = await open(folder).encode(source, crf(30));
+  truncateSync(file, 100);
+  expect(await open(folder).encode(source, crf(30))).toMatchObject({ kept: false, bytes });
+  writeFileSync(`${file}.json`, 'no JSON');
+  expect(await open(folder).encode(source, crf(30))).toMatchObject({ kept: false, bytes });
+});
+
+test('an encoder that this ffmpeg lacks is said with its words', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'));
+  const failed = await open(folder)
+    .encode(source, outputOf(['-c:v', 'libnosuch', '-crf', '30']))
+    .catch((error: unknown) => error);
+  expect(failed).toMatchObject({ code: 'ffmpeg_failed' });
+  expect(readdirSync(join(folder, 'encodes'))).toEqual([]);
+});
+
+test('options that describe no encode are refused', () => {
+  for (const options of [[], ['-c:v', 'copy'], ['-vn']]) {
+    expect(() => outputOf(options)).toThrow(expect.objectContaining({ code: 'bad_usage' }));
+  }
+});
