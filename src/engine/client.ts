@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, fork } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import type { ChatText } from '../protocol/chat.ts';
 import {
   type AssessRequest,
   type EngineService,
@@ -26,6 +27,8 @@ export interface EngineClientOptions<R> {
   /** Told of every job that was asked for; the number of a job stays when the engine is started again. */
   onJob(update: JobUpdate<R>): void;
   onLog(level: 'info' | 'warning' | 'error', text: string): void;
+  /** Told each piece of an answer that is being written. */
+  onChatText?(piece: ChatText): void;
   /** The engine ended unexpectedly: told once each time. `willRestart`: there are jobs to go on with. */
   onCrash(error: OmniError, willRestart: boolean): void;
 }
@@ -253,6 +256,7 @@ export class EngineClient<R> {
         handlers: {},
         listeners: {
           job: (update) => this.#updated(update),
+          chatText: (piece) => this.#options.onChatText?.(piece),
           log: ({ level, text }) => onLog(level, text),
         },
         onProblem: (problem) => onLog('warning', problem),

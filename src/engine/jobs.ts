@@ -85,6 +85,9 @@ export class JobQueue {
   #order = 0;
   #closed = false;
   #again: NodeJS.Timeout | undefined;
+  /** What is done between jobs, and whether something of it is being done. */
+  readonly #interludes: (() => Promise<void>)[] = [];
+  #interlude = false;
 
   constructor(options: JobQueueOptions) {
     this.#options = options;
@@ -173,6 +176,22 @@ export class JobQueue {
     this.#pumpSoon();
   }
 
+  /**
+   * Does something that needs the model alone, before any job that waits: the running one stops after its window and
+   * goes on afterwards. One at a time, in order.
+   *
+   * @throws what `work` throws; OmniError `cancelled` where the queue was closed.
+   */
+  between<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#interludes.push(async () => {
+        if (this.#closed) reject(new OmniError('cancelled', 'The engine was closed.', 'Ask again.'));
+        else await work().then(resolve, reject);
+      });
+      this.#pumpSoon();
+    });
+  }
+
   /** Ends all jobs without another word; finished windows are kept. Resolves when nothing runs any more. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -182,6 +201,7 @@ export class JobQueue {
       job.controller?.abort();
     }
     await this.#running?.over;
+    this.#pump();
   }
 
   /** Not at once: the reply with the job's number goes first. */
@@ -190,8 +210,26 @@ export class JobQueue {
   }
 
   #pump(): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      for (const refused of this.#interludes.splice(0)) void refused();
+      return;
+    }
     clearTimeout(this.#again);
+    if (this.#interlude) return;
+    const [interlude] = this.#interludes;
+    if (interlude) {
+      if (this.#running) {
+        this.#running.ending ??= 'preempted';
+        return;
+      }
+      this.#interludes.shift();
+      this.#interlude = true;
+      void interlude().finally(() => {
+        this.#interlude = false;
+        this.#pump();
+      });
+      return;
+    }
     const now = Date.now();
     const waiting = [...this.#jobs.values()].filter((job) => job.phase === 'queued');
     const ready = waiting.filter(({ notBefore }) => notBefore <= now);

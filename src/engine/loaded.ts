@@ -13,6 +13,8 @@ export class LoadedModel {
   #model: EngineModel | null = null;
   #users = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Called before a model is freed: what holds contexts of it must let go of them. */
+  onFree: () => void = () => undefined;
 
   /** @param idle Milliseconds without use after which the model is freed. */
   constructor(idle: number, onProblem: (problem: Problem) => void) {
@@ -63,6 +65,7 @@ export class LoadedModel {
     const model = this.#model;
     this.#model = null;
     this.#name = '';
+    if (model) this.onFree();
     await model?.dispose();
   }
 }

@@ -5,6 +5,7 @@ import { excerpt } from '../assessment/excerpt.ts';
 import type { Assessment } from '../assessment/record.ts';
 import { timelineCsv } from '../assessment/report_csv.ts';
 import { htmlReport, reportStyle } from '../assessment/report_html.ts';
+import { suggestedQuestions } from '../assessment/suggestions.ts';
 import { safeJson } from '../assessment/text.ts';
 import {
   type AssessRequest,
@@ -22,6 +23,7 @@ import { refuseKnownNonVideo } from '../video/formats.ts';
 import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
 import { readFilmstrip, readStill } from '../video/stills.ts';
 import { assessVideo } from './assess.ts';
+import { Chats } from './chats.ts';
 import { Contents } from './content.ts';
 import { Encodes, outputOf } from './encodes.ts';
 import { tidy, writeWhole } from './files.ts';
@@ -60,7 +62,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   const { store, unloadAfter = 5 * 60_000, idleAfter = 20 * 60_000, onIdle } = options;
   const contents = new Contents(join(store, 'contents'));
   const encodes = new Encodes(join(store, 'encodes'), contents);
-  const log = (level: 'info' | 'warning' | 'error', text: string) =>
+  const log = (level: 'info' | 'warning' | 'error', text: string): void =>
     connection.notify('log', { level, text });
   const loaded = new LoadedModel(unloadAfter, ({ code, message }) => log('warning', `${message} (${code})`));
 
@@ -180,6 +182,13 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     onUpdate: (update) => connection.update('job', update, update.job),
     onIdle: rest,
   });
+
+  const chats = new Chats({
+    use: ({ model, provider }, signal, answer) =>
+      jobs.between(() => loaded.use(model, provider, signal, answer)),
+    record: async (where) => (await lookUp(where)).record,
+  });
+  loaded.onFree = () => chats.release();
 
   /** What is stored of a clip: the whole record, or what its journal holds. */
   async function lookUp({
@@ -312,6 +321,27 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         }
         await writeWhole(target, reportOf(part, format));
       },
+      chatOpen(params) {
+        rest();
+        return chats.open(params);
+      },
+      async ask(params, { signal }) {
+        clearTimeout(idling);
+        try {
+          const { chat, turn } = params;
+          return await chats.ask(params, signal, (text) =>
+            connection.notify('chatText', { chat, turn, text }),
+          );
+        } finally {
+          rest();
+        }
+      },
+      chatStop: ({ turn }) => chats.stop(turn),
+      chatClose: ({ chat }) => chats.close(chat),
+      async suggestions(where) {
+        rest();
+        return suggestedQuestions((await lookUp(where)).record);
+      },
     },
     listeners: {
       prioritise: ({ path, time, priority }) => jobs.prioritise(path, time, priority),
@@ -323,6 +353,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
 
   return async () => {
     clearTimeout(idling);
+    chats.dispose();
     await jobs.close();
     connection.dispose();
     await loaded.free();

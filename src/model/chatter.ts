@@ -1,4 +1,5 @@
 import { OmniError, type Problem } from '../protocol/errors.ts';
+import { likelihoods } from './grammar.ts';
 import { generate } from './runtime/generate.ts';
 import type { DecoderContext, OmniModel } from './runtime/model.ts';
 import type { Sampling } from './runtime/sampling.ts';
@@ -110,10 +111,7 @@ export class ChatSession {
     const context = this.#context;
     const before = { length: context.length, prefilled: this.prefilledTokens };
     try {
-      const pieces: readonly Piece[] =
-        this.#history.length === 0
-          ? chatOpening(this.#model, this.#clip, question, this.#prompt).question
-          : nextTurn(this.#model, question);
+      const pieces = this.#pieces(question);
       const tokens = pieceTokens(pieces);
       const { logits } = await context.append(embedPieces(this.#model, pieces), tokens, { signal });
       this.prefilledTokens += tokens;
@@ -132,6 +130,38 @@ export class ChatSession {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /**
+   * Asks a question that some answers are offered for, and gives the probability of each. Question and answer are not
+   * part of the conversation afterwards.
+   *
+   * @param options What the model may say, word for word.
+   * @throws OmniError as {@link ask}.
+   */
+  async choose(
+    question: string,
+    options: readonly string[],
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<readonly number[]> {
+    const context = this.#context;
+    const before = context.length;
+    try {
+      const pieces = this.#pieces(question);
+      const tokens = pieceTokens(pieces);
+      const { logits } = await context.append(embedPieces(this.#model, pieces), tokens, { signal });
+      const said = await likelihoods(this.#model, context, logits, options, { signal });
+      this.prefilledTokens += tokens + said.tokens;
+      return said.probabilities;
+    } finally {
+      context.truncate(before);
+    }
+  }
+
+  #pieces(question: string): readonly Piece[] {
+    return this.#history.length === 0
+      ? chatOpening(this.#model, this.#clip, question, this.#prompt).question
+      : nextTurn(this.#model, question);
   }
 
   /** Frees the context. The session can not be used afterwards. */

@@ -5,6 +5,7 @@
  * One client owns one engine. Jobs outlive neither the client's interest (cancel) nor the engine, but what a job has
  * finished is in the clip's journal: asked again, it goes on from there.
  */
+import type { ChatRequests, ChatText } from './chat.ts';
 import type { SerializedError } from './errors.ts';
 import type { ExportFormat, JobState, Span, Still } from './timeline.ts';
 
@@ -80,7 +81,7 @@ export interface EngineFacts {
 
 /** What the engine offers to its client. */
 export interface EngineService<R> {
-  readonly requests: {
+  readonly requests: ChatRequests & {
     facts(params: Record<never, never>): EngineFacts;
     /** Queues a clip; where it is queued or running with the same model already, that job's number. */
     assess(params: AssessRequest): { readonly job: string };
@@ -129,6 +130,8 @@ export interface EngineClient<R> {
   readonly notifications: {
     /** Sent as updates, keyed by job: only the newest state matters. */
     readonly job: JobUpdate<R>;
+    /** Pieces of an answer, in order; the whole answer is what `ask` returns. */
+    readonly chatText: ChatText;
     /** A line for the log. */
     readonly log: { readonly level: 'info' | 'warning' | 'error'; readonly text: string };
   };
