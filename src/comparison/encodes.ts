@@ -15,8 +15,6 @@ export interface FileEncode extends SourceRange {
   readonly settings: string;
   /** The clip that it encodes as the file names it; null where the file does not tell. Untrusted text. */
   readonly source: string | null;
-  /** What it writes, as the file names it; null for a rung, and where the file does not tell. Untrusted text. */
-  readonly file: string | null;
   /** The ladder it is a rung of, null for a command's. */
   readonly ladder: string | null;
   /** The MOS that the file asks of it. */
@@ -68,7 +66,6 @@ export function encodesIn(text: string, language: string, file: string): FileEnc
           output: rung.output,
           settings: settingsOf(rung.output),
           source: ladder.source,
-          file: null,
           ladder: ladder.path,
           targetMos: rung.targetMos,
           crfRange: fieldRange(text, rung, rung.output.video?.crf ?? null),
@@ -109,7 +106,6 @@ function commandsOf(text: string, language: string): FileEncode[] {
           output,
           settings: settingsOf(output),
           source: file,
-          file: name || null,
           ladder: null,
           targetMos: null,
           crfRange: crfOf(text, command, output),

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { basename, sep } from 'node:path';
 import * as vscode from 'vscode';
 import type { Assessment } from '../assessment/record.ts';
 import { EngineClient } from '../engine/client.ts';
@@ -40,6 +41,8 @@ export class Clips extends Owner {
   readonly #unlisted = new Set<string>();
   /** How many timelines show a clip: its record is kept in memory for them alone. */
   readonly #watched = new Map<string, number>();
+  /** Names of clips whose files have names that say nothing. */
+  readonly #names = new Map<string, string>();
   readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
   /** A clip's state or summary changed. */
   readonly onDidChange = this.#changed.event;
@@ -78,6 +81,16 @@ export class Clips extends Owner {
 
   state(uri: vscode.Uri): ClipState {
     return this.#states.get(uri.fsPath) ?? { uri, job: null, record: null, error: null };
+  }
+
+  /** What a clip is called where it is listed. */
+  nameOf(uri: vscode.Uri): string {
+    return this.#names.get(uri.fsPath) ?? basename(uri.fsPath);
+  }
+
+  /** Calls a clip something else than its file. */
+  name(uri: vscode.Uri, name: string): void {
+    this.#names.set(uri.fsPath, name);
   }
 
   /** Clips with a job, the running one first. */
@@ -233,6 +246,8 @@ export class Clips extends Owner {
   }
 
   async #remember(uri: vscode.Uri, record: Assessment): Promise<void> {
+    // Encodes that the engine keeps are no clips of the user's: their results stand at their settings.
+    if (uri.fsPath.startsWith(this.context.globalStorageUri.fsPath + sep)) return;
     const file = await stat(uri.fsPath).catch(() => undefined);
     const summary = summarise(uri.fsPath, record, file ? { size: file.size, mtime: file.mtimeMs } : null);
     await this.context.workspaceState.update(indexKey, { ...this.#index(), [uri.fsPath]: summary });

@@ -91,10 +91,10 @@ export class Feedback extends Owner implements vscode.FileDecorationProvider {
     if (first?.job?.state) {
       const { state } = first.job;
       const more = jobs.length > 1 ? ` (+${jobs.length - 1})` : '';
-      this.#item.text = `$(sync~spin) ${withoutIcons(basename(first.uri.fsPath))} ${jobText(state)}${more}`;
+      this.#item.text = `$(sync~spin) ${withoutIcons(this.#clips.nameOf(first.uri))} ${jobText(state)}${more}`;
       this.#item.tooltip = vscode.l10n.t('OmniVQA assesses {0} clips. Select to see the jobs.', jobs.length);
       this.#item.accessibilityInformation = {
-        label: `OmniVQA: ${basename(first.uri.fsPath)}, ${jobText(state)}${more}`,
+        label: `OmniVQA: ${this.#clips.nameOf(first.uri)}, ${jobText(state)}${more}`,
         role: 'button',
       };
       this.#item.command = 'omnivqa.jobs.focus';

@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import type { ClipState, Clips } from './clips.ts';
 import { Owner } from './disposables.ts';
@@ -24,7 +23,7 @@ export class JobsView extends Owner implements vscode.TreeDataProvider<ClipState
   }
 
   getTreeItem({ uri, job }: ClipState): vscode.TreeItem {
-    const name = basename(uri.fsPath);
+    const name = this.#clips.nameOf(uri);
     const state = job?.state;
     const item = new vscode.TreeItem(name);
     item.id = uri.fsPath;

@@ -39,11 +39,12 @@ export function jobText(state: JobState): string {
   if (state.phase === 'cancelling') return vscode.l10n.t('cancelling');
   const parts: string[] = [];
   if (state.progress !== null) parts.push(`${Math.floor(state.progress * 100)} %`);
-  if (state.eta !== null) parts.push(vscode.l10n.t('{0} left', duration(state.eta)));
+  if (state.eta !== null) parts.push(vscode.l10n.t('{0} left', durationText(state.eta)));
   return parts.join(', ') || vscode.l10n.t('running');
 }
 
-function duration(seconds: number): string {
+/** A stretch of time in the unit a person would use: "3 s". */
+export function durationText(seconds: number): string {
   if (seconds < 90) return vscode.l10n.t('{0} s', Math.max(1, Math.round(seconds)));
   if (seconds < 5400) return vscode.l10n.t('{0} min', Math.round(seconds / 60));
   return vscode.l10n.t('{0} h', (seconds / 3600).toFixed(1));

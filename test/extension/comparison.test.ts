@@ -62,10 +62,6 @@ suite('Encodes in documents', () => {
     const ffmpeg = (...args: string[]) => execFileSync('ffmpeg', ['-v', 'error', '-y', ...args]);
     const source = 'testsrc2=size=320x180:rate=25:duration=2';
     ffmpeg('-f', 'lavfi', '-i', source, '-crf', '5', '-pix_fmt', 'yuv420p', path('source.mp4'));
-    for (const crf of crfs) {
-      const settings = ['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', String(crf)];
-      ffmpeg('-i', path('source.mp4'), ...settings, path(`out-${crf}.mp4`));
-    }
   });
 
   test('every command has its lenses, and what is no encode has none', async () => {
@@ -164,16 +160,33 @@ suite('Encodes in documents', () => {
     }
   });
 
-  test('a command that has not been run is not assessed, nor is what lies outside the workspace', async () => {
-    const document = await open('missing.sh', [
-      'ffmpeg -i source.mp4 -c:v libx264 -crf 23 never.mp4',
-      'ffmpeg -i source.mp4 -c:v libx264 -crf 23 ../../../../etc/hostname',
+  test('rungs of a ladder are encoded as they are written, side by side with their targets', async () => {
+    const document = await open('sizes.ladder.json', [
+      '{ "source": "source.mp4", "rungs": [',
+      '  { "name": "high", "crf": 20, "preset": "ultrafast", "targetMos": 1 },',
+      '  { "name": "low", "height": 90, "crf": 40, "preset": "ultrafast", "targetMos": 5 }',
+      '] }',
     ]);
     const outcomes = await run<Outcome[]>('omnivqa.encodes.compareAll', document.uri);
     assert.deepEqual(
-      outcomes.map(({ kind }) => kind),
-      ['missing', 'missing'],
+      outcomes.map(({ id, kind }) => `${id} ${kind}`),
+      ['rungs/high done', 'rungs/low done'],
     );
+    const missed = () =>
+      vscode.languages.getDiagnostics(document.uri).filter(({ code }) => code === 'misses-target');
+    await until(vscode.languages.onDidChangeDiagnostics, () => missed().length === 1);
+    assert.match(missed()[0]?.message ?? '', /^low misses its target/);
+  });
+
+  test('nothing that a command names is run: a hostile one fails as an encoder that is not there', async () => {
+    const document = await open('hostile.sh', [
+      "ffmpeg -i source.mp4 -c:v 'libx264;touch hacked' -crf 23 a.mp4",
+      'ffmpeg -i source.mp4 -c:v no_such_encoder -crf 23 "$(touch hacked).mp4"',
+      "ffmpeg -i source.mp4 -c:v libx264 -x264-params 'stats=hacked:crf=30' -crf 30 c.mp4",
+    ]);
+    const outcomes = await run<Outcome[]>('omnivqa.encodes.compareAll', document.uri);
+    assert.ok(outcomes.some(({ kind }) => kind === 'failed'));
+    assert.deepEqual(await vscode.workspace.findFiles('**/hacked*', null), []);
   });
 
   test('a ladder with mistakes says so where they are', async () => {

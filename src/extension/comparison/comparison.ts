@@ -7,10 +7,12 @@ import type { Timelines } from '../timelines.ts';
 import { EncodeDocuments, isRead } from './documents.ts';
 import { EncodeHints } from './hints.ts';
 import { EncodeHovers } from './hovers.ts';
+import { LadderTests } from './ladder_tests.ts';
 import { EncodeLenses } from './lenses.ts';
 import { EncodeProblems } from './problems.ts';
 import { EncodeResults } from './results.ts';
 import { type EncodeOutcome, EncodeRuns } from './runs.ts';
+import { Sources } from './sources.ts';
 import { resultText, staleText } from './words.ts';
 
 /** The encodes of commands and ladders: found in documents, assessed on command, shown where they are written. */
@@ -18,6 +20,7 @@ export class Comparison extends Owner {
   readonly #clips: Clips;
   readonly #timelines: Timelines;
   readonly #documents = new EncodeDocuments();
+  readonly #sources: Sources;
   readonly #results: EncodeResults;
   readonly #runs: EncodeRuns;
 
@@ -25,12 +28,15 @@ export class Comparison extends Owner {
     super();
     this.#clips = clips;
     this.#timelines = timelines;
-    this.#results = this.own(new EncodeResults(clips.context.workspaceState));
-    this.#runs = this.own(new EncodeRuns(clips, this.#results));
+    const { workspaceState } = clips.context;
+    this.#sources = new Sources(workspaceState);
+    this.#results = this.own(new EncodeResults(workspaceState));
+    this.#runs = this.own(new EncodeRuns(clips, this.#sources, this.#results));
     this.own(new EncodeLenses(this.#documents, this.#results, this.#runs));
     this.own(new EncodeHints(this.#documents, this.#results));
     this.own(new EncodeHovers(this.#documents, this.#results, clips));
     this.own(new EncodeProblems(this.#documents, this.#results));
+    this.own(new LadderTests(this.#documents, this.#runs));
   }
 
   /** What the user can call, by identifier. */
@@ -50,16 +56,20 @@ export class Comparison extends Owner {
         const { document, all } = await this.#meant(clicked, []);
         return this.#run(document, all);
       },
+      'omnivqa.encodes.chooseSource': async (clicked) => {
+        const { document } = await this.#meant(clicked, []);
+        if (document) await this.#sources.choose(document, true, null);
+      },
       'omnivqa.encodes.show': async (clicked, ids) => {
         const { document, encodes } = await this.#meant(clicked, ids);
         const known = document && encodes[0] && (await this.#results.of(document, encodes[0]));
         if (!known) return;
-        const { file, worst } = known.result;
-        await this.#timelines.show(vscode.Uri.file(file.path), { time: worst.start, span: worst });
+        const { encoded, worst } = known.result;
+        await this.#timelines.show(vscode.Uri.file(encoded), { time: worst.start, span: worst });
       },
       'omnivqa.encodes.cancel': async (clicked) => {
         const { document } = await this.#meant(clicked, []);
-        await this.#runs.cancel(document);
+        this.#runs.cancel(document);
       },
       'omnivqa.encodes.forget': async (clicked) => {
         const { document } = await this.#meant(clicked, []);
@@ -78,9 +88,7 @@ export class Comparison extends Owner {
     const uri = named instanceof vscode.Uri ? named : editor?.document.uri;
     if (!uri) return { document: null, encodes: [], all: [] };
     const document = await vscode.workspace.openTextDocument(uri);
-    const all = isRead(document)
-      ? (await this.#documents.of(document)).encodes.filter(({ ladder }) => ladder === null)
-      : [];
+    const all = isRead(document) ? (await this.#documents.of(document)).encodes : [];
     if (Array.isArray(ids)) return { document: uri, encodes: all.filter(({ id }) => ids.includes(id)), all };
     const line = editor?.document === document ? editor.selection.active.line : -1;
     const encodes = all.filter(
@@ -95,7 +103,9 @@ export class Comparison extends Owner {
   ): Promise<readonly EncodeOutcome[] | undefined> {
     if (!document || encodes.length === 0) {
       void vscode.window.showInformationMessage(
-        vscode.l10n.t('There is no encode here: put the cursor into a command that encodes a video.'),
+        vscode.l10n.t(
+          'There is no encode here: put the cursor into a command that encodes a video, or a rung of a ladder.',
+        ),
       );
       return undefined;
     }
@@ -105,14 +115,6 @@ export class Comparison extends Owner {
       const some = encodes.filter(({ id }) => ids.has(id)).map(({ label }) => label);
       return [...some.slice(0, 3), ...(some.length > 3 ? ['…'] : [])].join('; ');
     };
-    if (labels('missing')) {
-      void vscode.window.showInformationMessage(
-        vscode.l10n.t(
-          'Not encoded yet, or not in this workspace: {0}. Run the command and assess it then.',
-          labels('missing'),
-        ),
-      );
-    }
     const failed = outcomes.find((one) => one.kind === 'failed');
     if (failed) {
       const show = vscode.l10n.t('Show Log');

@@ -9,7 +9,7 @@ import { type EncodeDocuments, rangeOf, selector } from './documents.ts';
 import { isShown } from './lenses.ts';
 import type { EncodeResults, KnownResult } from './results.ts';
 import { sparkline } from './sparkline.ts';
-import { ageText, bytesText, staleText } from './words.ts';
+import { ageText, bytesText, speedText, staleText } from './words.ts';
 
 /** Width of the picture in a hover, px. */
 const pictureWidth = 200;
@@ -70,7 +70,10 @@ export class EncodeHovers extends Owner implements vscode.HoverProvider {
         `MOS ${result.mos.toFixed(2)}` +
           (target === null ? '' : ` (${vscode.l10n.t('target {0}', target.toFixed(1))})`),
       ],
-      [vscode.l10n.t('Size'), `${bitrateText(result.bitrate)}, ${bytesText(result.file.size)}`],
+      [vscode.l10n.t('Size'), `${bitrateText(result.bitrate)}, ${bytesText(result.bytes)}`],
+      ...(result.speed === null
+        ? []
+        : [[vscode.l10n.t('Encoding'), speedText(result.speed)] satisfies [string, string]]),
       [vscode.l10n.t('Worst'), `MOS ${result.worst.mos.toFixed(2)}, ${spanText(result.worst)}`],
     ];
     text.appendMarkdown('| | |\n|---|---|\n');
@@ -99,11 +102,11 @@ export class EncodeHovers extends Owner implements vscode.HoverProvider {
   }
 
   /** The middle of the worst moment as the encode shows it, where it is still there. */
-  async #worstPicture({ file, worst }: KnownResult['result']): Promise<string | null> {
+  async #worstPicture({ encoded, worst }: KnownResult['result']): Promise<string | null> {
     if (!vscode.workspace.isTrusted) return null;
     const time = (worst.start + worst.end) / 2;
     const still = await this.#clips
-      .request('still', { path: file.path, time, width: pictureWidth })
+      .request('still', { path: encoded, time, width: pictureWidth })
       .catch(() => null);
     return still && `data:${still.mime};base64,${Buffer.from(still.bytes).toString('base64')}`;
   }

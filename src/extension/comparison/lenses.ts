@@ -1,11 +1,10 @@
 import * as vscode from 'vscode';
 import type { FileEncode } from '../../comparison/encodes.ts';
 import { Owner } from '../disposables.ts';
-import { jobText } from '../words.ts';
 import { byLine, type EncodeDocuments, selector } from './documents.ts';
 import type { EncodeResults } from './results.ts';
 import type { EncodeRuns } from './runs.ts';
-import { ageText, staleText } from './words.ts';
+import { staleText } from './words.ts';
 
 /** Above every command and rung: assess it, compare it, and what was found. */
 export class EncodeLenses extends Owner implements vscode.CodeLensProvider {
@@ -33,7 +32,7 @@ export class EncodeLenses extends Owner implements vscode.CodeLensProvider {
 
   async provideCodeLenses(document: vscode.TextDocument): Promise<vscode.CodeLens[]> {
     if (!isShown(document.uri)) return [];
-    const encodes = (await this.#documents.of(document)).encodes.filter(({ ladder }) => ladder === null);
+    const { encodes } = await this.#documents.of(document);
     const lenses: vscode.CodeLens[] = [];
     for (const [line, here] of byLine(document, encodes)) {
       const range = new vscode.Range(line, 0, line, 0);
@@ -42,7 +41,7 @@ export class EncodeLenses extends Owner implements vscode.CodeLensProvider {
       const ids = here.map(({ id }) => id);
       const run = this.#runs.state(document.uri, ids);
       if (run) {
-        add(`$(sync~spin) ${jobText(run)}`, 'omnivqa.encodes.show', ids);
+        add(`$(sync~spin) ${run}`, 'omnivqa.encodes.show', ids);
         add(vscode.l10n.t('Cancel'), 'omnivqa.encodes.cancel');
       } else if (vscode.workspace.isTrusted) {
         add(
@@ -67,11 +66,9 @@ export class EncodeLenses extends Owner implements vscode.CodeLensProvider {
     const known = found.filter((one) => one !== null);
     if (known.length === 0) return null;
     const scores = known.map(({ result }) => result.mos.toFixed(2));
-    const newest = Math.max(...known.map(({ result }) => result.measuredAt));
     const stale = known.find((one) => one.stale !== null)?.stale;
     return [
       `MOS ${scores.slice(0, 6).join(', ')}${scores.length > 6 ? ', …' : ''}`,
-      ageText(newest),
       ...(stale ? [staleText(stale)] : []),
     ].join(', ');
   }

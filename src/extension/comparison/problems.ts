@@ -5,7 +5,7 @@ import { Owner } from '../disposables.ts';
 import { settingsFor } from '../settings.ts';
 import { type EncodeDocuments, isLadder, isRead, rangeOf, selector } from './documents.ts';
 import { isShown } from './lenses.ts';
-import type { EncodeResult, EncodeResults } from './results.ts';
+import { type EncodeResult, type EncodeResults, isSameFile } from './results.ts';
 
 /** How long typing rests before a document is looked at again, ms. */
 const rest = 400;
@@ -151,7 +151,7 @@ export class EncodeProblems extends Owner implements vscode.CodeActionProvider {
       const others = valid.filter(
         (other) => other.encode.ladder === encode.ladder && other.encode !== encode,
       );
-      const same = others.filter((other) => other.result.input === result.input);
+      const same = others.filter((other) => isSameFile(other.result.source, result.source));
       const better = betterForLess(
         result,
         same.map((other) => ({ ...other.result, name: other.encode.label })),

@@ -12,10 +12,15 @@ export interface EncodeResult extends Measured {
   readonly settings: string;
   readonly label: string;
   readonly crf: number | null;
-  /** The clip that was encoded, as its file names it; null where it does not. Untrusted text. */
-  readonly input: string | null;
-  /** What was assessed, as it was. */
-  readonly file: { readonly path: string; readonly size: number; readonly mtime: number };
+  /** The clip that was encoded, as it was. */
+  readonly source: { readonly path: string; readonly size: number; readonly mtime: number };
+  /** The encode as the engine keeps it: the picture alone. */
+  readonly encoded: string;
+  /** Version of the encoder's ffmpeg. */
+  readonly encoder: string;
+  readonly bytes: number;
+  /** Seconds of the clip encoded per second; null where the clip does not tell its duration. */
+  readonly speed: number | null;
   readonly model: string;
   /** MOS by time, s. */
   readonly scores: readonly { readonly start: number; readonly end: number; readonly mos: number }[];
@@ -25,7 +30,7 @@ export interface EncodeResult extends Measured {
 }
 
 /** Why a result may not hold any more. */
-export type Stale = 'settings' | 'file' | 'model';
+export type Stale = 'settings' | 'source' | 'model';
 
 export interface KnownResult {
   readonly result: EncodeResult;
@@ -60,14 +65,14 @@ export class EncodeResults extends Owner {
     if (!result) return null;
     if (!same) return { result, stale: 'settings' };
     if (result.model !== settingsFor(document).model) return { result, stale: 'model' };
-    const file = await stat(result.file.path).catch(() => null);
-    const changed = !file || file.size !== result.file.size || file.mtimeMs !== result.file.mtime;
-    return { result, stale: changed ? 'file' : null };
+    const file = await stat(result.source.path).catch(() => null);
+    const changed = !file || file.size !== result.source.size || file.mtimeMs !== result.source.mtime;
+    return { result, stale: changed ? 'source' : null };
   }
 
-  /** Every result of a document that was measured on one clip with one model, the newest of each settings. */
-  like(document: vscode.Uri, { input, model }: EncodeResult): readonly EncodeResult[] {
-    const all = this.#of(document).filter((one) => one.input === input && one.model === model);
+  /** Every result of a document that was measured on one clip as it was, with one model, the newest of each settings. */
+  like(document: vscode.Uri, { source, model }: EncodeResult): readonly EncodeResult[] {
+    const all = this.#of(document).filter((one) => isSameFile(one.source, source) && one.model === model);
     return [...new Map(all.map((one) => [one.settings, one])).values()];
   }
 
@@ -94,3 +99,7 @@ export class EncodeResults extends Owner {
     if (!this.disposed) this.#changed.fire(document);
   }
 }
+
+/** Whether two results are of the same clip, unchanged between them. */
+export const isSameFile = (a: EncodeResult['source'], b: EncodeResult['source']): boolean =>
+  a.path === b.path && a.size === b.size && a.mtime === b.mtime;

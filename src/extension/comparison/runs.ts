@@ -1,84 +1,116 @@
 import { stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative } from 'node:path';
+import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { mosOf } from '../../assessment/pooling.ts';
 import type { Assessment } from '../../assessment/record.ts';
 import type { FileEncode } from '../../comparison/encodes.ts';
-import type { JobState } from '../../protocol/timeline.ts';
+import type { EncodeFacts } from '../../protocol/engine.ts';
+import { OmniError } from '../../protocol/errors.ts';
 import { type Clips, priorities, serialized, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
 import { settingsFor } from '../settings.ts';
-import { jobText } from '../words.ts';
+import { durationText, jobText } from '../words.ts';
 import type { EncodeResult, EncodeResults } from './results.ts';
+import type { Sources } from './sources.ts';
 
 /** How one encode ended; what the commands answer. */
 export type EncodeOutcome = { readonly id: string } & (
   | { readonly kind: 'done'; readonly result: EncodeResult }
   | { readonly kind: 'cancelled' }
-  /** The command has not been run yet. */
-  | { readonly kind: 'missing' }
   | { readonly kind: 'failed'; readonly failure: string }
 );
 
-/** Assesses what commands have written, and remembers it by document. */
+/** An encode that is being made or assessed. */
+interface Active {
+  readonly document: vscode.Uri;
+  readonly encode: FileEncode;
+  readonly abort: AbortController;
+  /** The encoded file, as soon as there is one. */
+  file: vscode.Uri | null;
+}
+
+/** Encodes that are being made and assessed: by the engine, with our own argv, on a source that somebody chose. */
 export class EncodeRuns extends Owner {
   readonly #clips: Clips;
+  readonly #sources: Sources;
   readonly #results: EncodeResults;
-  /** The files that are being assessed for a document's encodes, by both their names. */
-  readonly #running = new Map<string, vscode.Uri>();
+  readonly #active = new Set<Active>();
   readonly #changed = this.own(new vscode.EventEmitter<void>());
   readonly onDidChange = this.#changed.event;
 
-  constructor(clips: Clips, results: EncodeResults) {
+  constructor(clips: Clips, sources: Sources, results: EncodeResults) {
     super();
     this.#clips = clips;
+    this.#sources = sources;
     this.#results = results;
     this.own(
       clips.onDidChange((uri) => {
-        if ([...this.#running.values()].some(({ fsPath }) => fsPath === uri.fsPath)) this.#changed.fire();
+        if ([...this.#active].some(({ file }) => file?.fsPath === uri.fsPath)) this.#changed.fire();
       }),
     );
+    this.own(new vscode.Disposable(() => void this.cancel(null)));
   }
 
-  /** Where the first of these that is being assessed stands; null: none is. */
-  state(document: vscode.Uri, ids: readonly string[]): JobState | null {
-    for (const id of ids) {
-      const file = this.#running.get(keyOf(document, id));
-      const state = file && this.#clips.state(file).job?.state;
-      if (state) return state;
-    }
-    return null;
+  /** Where the first of these that is at work stands, in words; null: none is. */
+  state(document: vscode.Uri, ids: readonly string[]): string | null {
+    const active = this.#of(document).filter(({ encode }) => ids.includes(encode.id));
+    const [one] = active;
+    if (!one) return null;
+    const job = one.file && this.#clips.state(one.file).job?.state;
+    return job ? jobText(job) : vscode.l10n.t('encoding');
   }
 
   /**
-   * Assesses what the encodes of a document have written, several at once as the engine's queue has it.
+   * Encodes and assesses, with progress that can be cancelled. Asks for the source where the document names none that
+   * is there.
    *
+   * @param token ends it too
    * @throws OmniError where the workspace is not trusted.
    */
-  async run(document: vscode.Uri, encodes: readonly FileEncode[]): Promise<EncodeOutcome[]> {
+  async run(
+    document: vscode.Uri,
+    encodes: readonly FileEncode[],
+    token?: vscode.CancellationToken,
+  ): Promise<EncodeOutcome[]> {
     if (!vscode.workspace.isTrusted) throw untrusted();
+    const sources = new Map<string, vscode.Uri>();
+    let asked: vscode.Uri | null | undefined;
+    for (const encode of encodes) {
+      const source = await this.#sources.of(document, encode);
+      if (!source && asked === undefined) asked = await this.#sources.choose(document, false, encode.source);
+      const taken = source ?? asked;
+      if (taken) sources.set(encode.id, taken);
+    }
     return vscode.window.withProgress(
       {
         location: vscode.ProgressLocation.Notification,
-        title: vscode.l10n.t('Assessing {0} encodes', encodes.length),
+        title: vscode.l10n.t('Assessing {0} encodes of {1}', encodes.length, basename(document.path)),
         cancellable: true,
       },
-      async (progress, token) => {
-        const cancelling = token.onCancellationRequested(() => void this.cancel(document));
+      async (progress, cancelled) => {
+        const abort = new AbortController();
+        const stopping = [token, cancelled].map((one) => one?.onCancellationRequested(() => abort.abort()));
+        const begun = Date.now();
         let over = 0;
         const report = (increment = 0) => {
-          const now = this.state(
-            document,
-            encodes.map(({ id }) => id),
-          );
-          const done = vscode.l10n.t('{0} of {1} done', over, encodes.length);
-          progress.report({ increment, message: now ? `${done} · ${jobText(now)}` : done });
+          const now = this.#of(document)[0];
+          const seconds = (Date.now() - begun) / 1000;
+          const said = [vscode.l10n.t('{0} of {1} done', over, encodes.length)];
+          if (now) said.push(`${now.encode.label}: ${this.state(document, [now.encode.id])}`);
+          if (over > 0 && over < encodes.length) {
+            const left = durationText((seconds / over) * (encodes.length - over));
+            said.push(vscode.l10n.t('about {0} left', left));
+          }
+          progress.report({ increment, message: said.join(' · ') });
         };
         const following = this.onDidChange(() => report());
         try {
           return await Promise.all(
             encodes.map(async (encode) => {
-              const outcome = await this.#runOne(document, encode);
+              const source = sources.get(encode.id);
+              const outcome: EncodeOutcome = source
+                ? await this.#runOne(document, encode, source, abort)
+                : { id: encode.id, kind: 'cancelled' };
               over += 1;
               report(100 / encodes.length);
               return outcome;
@@ -86,87 +118,91 @@ export class EncodeRuns extends Owner {
           );
         } finally {
           following.dispose();
-          cancelling.dispose();
+          for (const one of stopping) one?.dispose();
         }
       },
     );
   }
 
   /** Ends what runs for a document; null: for all. What is finished is kept. */
-  async cancel(document: vscode.Uri | null): Promise<void> {
-    const prefix = document ? keyOf(document, '') : '';
-    const files = [...this.#running].filter(([key]) => key.startsWith(prefix)).map(([, file]) => file);
-    await Promise.all(files.map((file) => this.#clips.cancel(file)));
+  cancel(document: vscode.Uri | null): void {
+    for (const { abort } of document ? this.#of(document) : this.#active) abort.abort();
   }
 
-  async #runOne(document: vscode.Uri, encode: FileEncode): Promise<EncodeOutcome> {
+  #of(document: vscode.Uri): Active[] {
+    return [...this.#active].filter((one) => one.document.toString() === document.toString());
+  }
+
+  async #runOne(
+    document: vscode.Uri,
+    encode: FileEncode,
+    source: vscode.Uri,
+    abort: AbortController,
+  ): Promise<EncodeOutcome> {
     const { id } = encode;
-    const file = await writtenFile(document, encode);
-    if (!file) return { id, kind: 'missing' };
-    const key = keyOf(document, id);
-    this.#running.set(key, file);
+    const active: Active = { document, encode, abort, file: null };
+    const { signal } = abort;
+    this.#active.add(active);
+    this.#changed.fire();
+    const stop = () => active.file && void this.#clips.cancel(active.file);
+    signal.addEventListener('abort', stop);
     try {
-      const { size, mtimeMs } = await stat(file.fsPath);
+      const { size, mtimeMs } = await stat(source.fsPath);
+      const options = JSON.parse(encode.settings) as string[];
+      const facts = await this.#clips.request('encode', { path: source.fsPath, options }, { signal });
+      const file = vscode.Uri.file(facts.file);
+      this.#clips.name(file, encode.label);
+      active.file = file;
       const { outcome, record, error } = await this.#clips.assess(file, {
         priority: priorities.asked,
         fresh: false,
       });
-      if (outcome === 'cancelled') return { id, kind: 'cancelled' };
+      if (outcome === 'cancelled' || signal.aborted) return { id, kind: 'cancelled' };
       if (!record || error) {
         const { message, next } = error ?? serialized(error);
         return { id, kind: 'failed', failure: `${message} ${next}` };
       }
-      const result = resultOf(document, encode, record, { path: file.fsPath, size, mtime: mtimeMs });
+      const result = resultOf(document, encode, record, facts, {
+        path: source.fsPath,
+        size,
+        mtime: mtimeMs,
+      });
       await this.#results.add(document, [result]);
       return { id, kind: 'done', result };
     } catch (error) {
-      const { message, next } = serialized(error);
+      if (OmniError.is(error, 'cancelled') || signal.aborted) return { id, kind: 'cancelled' };
+      const { message, next, stderr } = serialized(error);
+      this.#clips.log.error(`${encode.label}: ${message} ${next}${stderr ? `\n${stderr}` : ''}`);
       return { id, kind: 'failed', failure: `${message} ${next}` };
     } finally {
-      this.#running.delete(key);
+      signal.removeEventListener('abort', stop);
+      this.#active.delete(active);
       if (!this.disposed) this.#changed.fire();
     }
   }
-}
-
-const keyOf = (document: vscode.Uri, id: string): string => `${document.toString()}\0${id}`;
-
-/** What a command wrote, beside its document or from the top of the workspace; never outside it. */
-async function writtenFile(document: vscode.Uri, { file }: FileEncode): Promise<vscode.Uri | null> {
-  if (file === null || file.includes('\0')) return null;
-  const name = file.replace(/^file:/, '');
-  const folders = (vscode.workspace.workspaceFolders ?? []).filter(({ uri }) => uri.scheme === 'file');
-  const bases = [
-    ...(document.scheme === 'file' ? [dirname(document.fsPath)] : []),
-    ...folders.map(({ uri }) => uri.fsPath),
-  ];
-  for (const path of isAbsolute(name) ? [name] : bases.map((base) => join(base, name))) {
-    const inside = folders.some(({ uri }) => {
-      const way = relative(uri.fsPath, path);
-      return way !== '' && !way.startsWith('..') && !isAbsolute(way);
-    });
-    if (inside && (await stat(path).catch(() => null))?.isFile()) return vscode.Uri.file(path);
-  }
-  return null;
 }
 
 function resultOf(
   document: vscode.Uri,
   encode: FileEncode,
   record: Assessment,
-  file: EncodeResult['file'],
+  { file, encoder, bytes, speed }: EncodeFacts,
+  source: EncodeResult['source'],
 ): EncodeResult {
   const timeline = record.timeline.map(({ start, end, score }) => ({ start, end, mos: mosOf(score) }));
   const duration = record.video.duration ?? timeline.at(-1)?.end ?? 0;
-  const picture = record.signals.frameBytes.reduce((sum, bytes) => sum + bytes, 0);
+  const picture = record.signals.frameBytes.reduce((sum, one) => sum + one, 0);
   const { start, end, score } = record.pooling.worst;
   return {
     id: encode.id,
     settings: encode.settings,
     label: encode.label,
     crf: encode.output.video?.crf ?? null,
-    input: encode.source,
-    file,
+    source,
+    encoded: file,
+    encoder,
+    bytes,
+    speed,
     model: settingsFor(document).model,
     mos: record.mos,
     bitrate: duration > 0 ? (picture * 8) / duration : 0,

@@ -9,14 +9,23 @@ export function bytesText(bytes: number): string {
   return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
 }
 
-/** "MOS 3.8 · 2.4 Mb/s · 11 MB" */
-export const resultText = ({ mos, bitrate, file }: EncodeResult): string =>
-  [`MOS ${mos.toFixed(1)}`, bitrateText(bitrate), bytesText(file.size)].join(' · ');
+/** "MOS 3.8 · 2.4 Mb/s · 11 MB · 1.8× real time" */
+export const resultText = ({ mos, bitrate, bytes, speed }: EncodeResult): string =>
+  [
+    `MOS ${mos.toFixed(1)}`,
+    bitrateText(bitrate),
+    bytesText(bytes),
+    ...(speed === null ? [] : [speedText(speed)]),
+  ].join(' · ');
+
+/** "1.8× real time" */
+export const speedText = (speed: number): string =>
+  vscode.l10n.t('{0}× real time', speed.toFixed(speed < 10 ? 1 : 0));
 
 /** Why a result may not hold any more: "settings changed". */
 export function staleText(stale: Stale): string {
   if (stale === 'settings') return vscode.l10n.t('settings changed');
-  if (stale === 'file') return vscode.l10n.t('file changed');
+  if (stale === 'source') return vscode.l10n.t('source changed');
   return vscode.l10n.t('another model');
 }
 

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { explorerRow, type Window } from '../../workbench/window.ts';
+import { explorerRow, openViews, runCommand, type Window } from '../../workbench/window.ts';
 import { limit, openStudio, picture, render, type Studio } from './support.ts';
 
 let studio: Studio;
@@ -19,23 +19,22 @@ ffmpeg -i source.mp4 -c:v libx264 -preset veryfast -crf 34 -an fair.mp4
 ffmpeg -i source.mp4 -c:v libx264 -preset veryfast -crf 42 -an poor.mp4
 `;
 const ladder = `source: source.mp4
+targetMos: 4.5
 rungs:
   - name: high
-    crf: 20
+    crf: 18
+    preset: veryfast
+  - name: middle
+    crf: 30
+    preset: veryfast
   - name: low
-    crf: 45
-    sped: veryfast
+    crf: 48
+    preset: veryfast
 `;
-/** The CRFs of the script, and what it writes. */
-const written = { best: 18, good: 26, fair: 34, poor: 42 };
 
 beforeAll(async () => {
   studio = await openStudio((clips) => {
     render(join(clips, 'source.mp4'), 3, [...['-vf', 'scale=320:180', '-c:v', 'libx264', '-crf', '5']]);
-    for (const [name, crf] of Object.entries(written)) {
-      const settings = ['-vf', 'scale=320:180', '-c:v', 'libx264', '-crf', String(crf)];
-      render(join(clips, `${name}.mp4`), 3, settings);
-    }
     writeFileSync(join(clips, 'encode.sh'), script);
     writeFileSync(join(clips, 'web.ladder.yaml'), ladder);
   });
@@ -75,10 +74,20 @@ test('a script with four CRFs: one click, four results inline, the hover', async
   await picture(page, 'compare-3-hover');
 });
 
-test('a ladder with a mistake says so', async () => {
+test('a ladder: rungs that miss their target, and the ladder in the Test Explorer', async () => {
   window = await studio.open();
   const { page } = window;
   await openFile(page, 'web.ladder.yaml');
+  await lens(page, 'Compare all 3').click(limit);
+  await expect.poll(() => lens(page, /MOS [1-5]\.\d\d/).count(), limit).toBe(3);
   await page.locator('.squiggly-warning').first().waitFor(limit);
   await picture(page, 'compare-4-ladder');
+
+  await openViews(page, 'Testing');
+  const rows = page.locator('.test-explorer .monaco-list-row');
+  await rows.filter({ hasText: 'web.ladder.yaml' }).locator('.monaco-tl-twistie').click(limit);
+  await rows.filter({ hasText: 'low' }).waitFor(limit);
+  await runCommand(page, 'Test: Run All Tests');
+  await rows.filter({ hasText: 'low' }).locator('[class*="failed"]').first().waitFor(limit);
+  await picture(page, 'compare-5-tests');
 });
