@@ -31,8 +31,8 @@ export async function assessCommand(paths: readonly string[], flags: AssessFlags
     const { entries, interrupted } = await assessAll(files, several, flags, io);
     // Text and NDJSON appeared clip by clip already; the other formats, and every file, are one document.
     if (entries.length > 0) {
-      if (output) await output.write(documentOf(entries, flags.format, several));
-      else if (!isLive(flags)) io.stdout.write(documentOf(entries, flags.format, several));
+      if (output) await output.write(documentOf(entries, flags.format, several, flags.failBelow));
+      else if (!isLive(flags)) io.stdout.write(documentOf(entries, flags.format, several, flags.failBelow));
     }
     return conclude(entries, files.length, interrupted, flags, io);
   } finally {

@@ -15,12 +15,15 @@ import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
 import type { EncodeFacts } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
+import { type AlignmentFault, alignmentFault } from '../video/alignment.ts';
+import { type ReferenceMetrics, referenceMetrics } from '../video/metrics.ts';
 import { probeVideo } from '../video/probe.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
+import { junitReport, type TestCase } from './junit.ts';
 import { loadForCommand, type RuntimeFlags } from './load.ts';
 import { OutputFile } from './output.ts';
 
-export const comparisonFormats = ['text', 'json', 'csv'] as const;
+export const comparisonFormats = ['text', 'json', 'csv', 'junit'] as const;
 
 export interface CompareFlags extends RuntimeFlags {
   readonly model: string;
@@ -43,8 +46,10 @@ interface ComparedEncode extends Omit<EncodeFacts, 'madeAt'> {
   readonly mos: number;
   readonly score: number;
   readonly worst: { readonly start: number; readonly end: number; readonly score: number };
-  /** Why it may not be the same frames as the source's; null where they are as many at the same times. */
-  readonly alignment: string | null;
+  /** Why it is not frame for frame the source; null where it is. */
+  readonly alignment: AlignmentFault | null;
+  /** Against the source; null where the two are not aligned. */
+  readonly metrics: ReferenceMetrics | null;
 }
 
 /** `omnivqa/comparison@1`: what `omnivqa compare --format json` prints. */
@@ -101,10 +106,13 @@ export async function compareCommand(
     for (const one of wanted) encodes.push(await bench.measure(one));
     const search = flags.targetMos === undefined ? null : await bench.search(flags, encodes);
     const record = await bench.record(encodes, search);
-    const text = documentOf(record, flags.format);
+    const cases = casesOf(record, wanted, baseline, flags);
+    const text = documentOf(record, cases, flags.format);
     if (output) await output.write(text);
     else io.stdout.write(text);
-    return verdict(record, wanted, baseline, flags, io);
+    const missed = cases.flatMap(({ failures }) => failures);
+    for (const line of missed) io.stderr.write(`${printable(line)}\n`);
+    return missed.length > 0 ? exit.threshold : exit.done;
   } finally {
     progress.clear();
     await model?.dispose();
@@ -177,7 +185,12 @@ class Bench {
       onProgress: (share) => this.#progress.show(`Encoding ${label}`, share * 100, 100, '%'),
     });
     const record = await this.#assess(encode.file, label);
-    const { value: source } = await probeVideo(this.#source, { signal });
+    const [{ value: source }, { value: made }] = await Promise.all([
+      probeVideo(this.#source, { signal }),
+      probeVideo(encode.file, { signal }),
+    ]);
+    this.#progress.show(`Comparing ${label} with the source`, 0, null, '%');
+    const alignment = await alignmentFault(source, made, signal);
     const seconds = record.video.duration ?? source.duration ?? 0;
     return {
       ...encode,
@@ -187,7 +200,8 @@ class Bench {
       mos: record.mos,
       score: record.score,
       worst: record.pooling.worst,
-      alignment: misaligned(source, record.video),
+      alignment,
+      metrics: alignment ? null : await referenceMetrics(source, made, { signal }),
     };
   }
 
@@ -249,21 +263,16 @@ class Bench {
   }
 }
 
-/** A difference of a frame's length adds up to nothing that is seen; more is another clip. */
-function misaligned(
-  source: { readonly fps: number; readonly duration: number | null },
-  encode: { readonly fps: number; readonly duration: number | null },
-): string | null {
-  if (Math.abs(source.fps / encode.fps - 1) > 5e-4) {
-    return `It has ${encode.fps.toFixed(3)} frames per second, the source ${source.fps.toFixed(3)}.`;
-  }
-  if (source.duration === null || encode.duration === null) return null;
-  const gap = encode.duration - source.duration;
-  return Math.abs(gap) > 1.5 / source.fps ? `It is ${gap.toFixed(3)} s longer than the source.` : null;
-}
-
-function documentOf(record: ComparisonRecord, format: CompareFlags['format']): string {
+function documentOf(
+  record: ComparisonRecord,
+  cases: readonly TestCase[],
+  format: CompareFlags['format'],
+): string {
   if (format === 'json') return `${safeJson(record, 2)}\n`;
+  if (format === 'junit') return junitReport(`omnivqa compare ${record.source.path}`, cases);
+  const metrics = (['vmaf', 'ssim', 'psnr'] as const).filter((name) =>
+    record.encodes.some((one) => one.metrics && one.metrics[name] !== null),
+  );
   const rows = record.encodes.map((one) => [
     printable(one.label),
     one.mos.toFixed(2),
@@ -271,27 +280,32 @@ function documentOf(record: ComparisonRecord, format: CompareFlags['format']): s
     String(one.bytes),
     one.speed === null ? '' : one.speed.toFixed(2),
     `${one.worst.start.toFixed(1)}-${one.worst.end.toFixed(1)}`,
+    ...metrics.map((name) => one.metrics?.[name]?.toFixed(name === 'ssim' ? 4 : 2) ?? ''),
   ]);
-  const head = ['encode', 'MOS', 'kb/s', 'bytes', 'speed', 'worst, s'];
+  const titles = metrics.map((name) => (name === 'psnr' ? 'PSNR, dB' : name.toUpperCase()));
+  const head = ['encode', 'MOS', 'kb/s', 'bytes', 'speed', 'worst, s', ...titles];
   if (format === 'csv') {
     const cell = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     return [head, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
   }
   const widths = head.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]!.length)));
+  const aligned = record.encodes.filter(({ alignment }) => alignment === null);
   const hull = new Set(
-    convexHull(record.encodes.map(({ label, bitrate, mos }) => ({ label, rate: bitrate, quality: mos }))).map(
-      ({ label }) => label,
-    ),
+    convexHull(aligned.map((one) => ({ one, rate: one.bitrate, quality: one.mos }))).map(({ one }) => one),
   );
   const line = (row: readonly string[]) =>
     row.map((text, at) => (at === 0 ? text.padEnd(widths[at]!) : text.padStart(widths[at]!))).join('  ');
   const lines = [
     line(head),
-    ...rows.map((row, at) => line(row) + (hull.has(record.encodes[at]!.label) ? '  *' : '')),
+    ...rows.map((row, at) => line(row) + (hull.has(record.encodes[at]!) ? '  *' : '')),
     '* on the convex hull of rate and quality',
   ];
   for (const { label, alignment, problems } of record.encodes) {
-    if (alignment) lines.push(`${printable(label)}: ${alignment} It is left out of the curves.`);
+    if (alignment) {
+      lines.push(
+        `${printable(label)}: ${alignment.message} It is left out of the curves and not compared frame by frame.`,
+      );
+    }
     for (const problem of problems) lines.push(`${printable(label)}: ${printable(problem)}`);
   }
   for (const { anchor, test, bdRate: rate, bdMos } of record.curves) {
@@ -337,29 +351,31 @@ async function readBaseline(path: string): Promise<Baseline> {
   }
 }
 
-function verdict(
+/** What was asked of each encode, and what of it was missed. */
+function casesOf(
   record: ComparisonRecord,
   wanted: readonly Wanted[],
   baseline: Baseline | null,
   { maxDrop }: CompareFlags,
-  io: Io,
-): number {
-  const missed: string[] = [];
-  for (const [at, { targetMos, label }] of wanted.entries()) {
-    const { mos } = record.encodes[at]!;
-    if (targetMos !== null && mos < targetMos) {
-      missed.push(`${printable(label)}: MOS ${mos.toFixed(2)} misses its target of ${targetMos}.`);
+): TestCase[] {
+  const cases = record.encodes.map(({ label, arguments: options, mos, seconds }, at): TestCase => {
+    const failures: string[] = [];
+    const target = wanted[at]?.targetMos ?? null;
+    if (target !== null && mos < target) {
+      failures.push(`${label}: MOS ${mos.toFixed(2)} misses its target of ${target}.`);
     }
-  }
-  for (const { label, arguments: options, mos } of record.encodes) {
     const before = baseline?.mos.get(settingsKey(options));
     if (before !== undefined && before - mos > maxDrop) {
-      missed.push(
-        `${printable(label)}: MOS ${mos.toFixed(2)} is ${(before - mos).toFixed(2)} below the ${before.toFixed(2)} of ${printable(baseline!.path)}.`,
+      failures.push(
+        `${label}: MOS ${mos.toFixed(2)} is ${(before - mos).toFixed(2)} below the ${before.toFixed(2)} of ${baseline!.path}.`,
       );
     }
+    return { name: label, seconds, failures, error: null };
+  });
+  if (record.search) {
+    const { codec, target, crf } = record.search;
+    const failures = crf === null ? [`MOS ${target} is out of reach.`] : [];
+    cases.push({ name: `${codec} reaches MOS ${target}`, seconds: null, failures, error: null });
   }
-  if (record.search?.crf === null) missed.push(`MOS ${record.search.target} is out of reach.`);
-  for (const line of missed) io.stderr.write(`${line}\n`);
-  return missed.length > 0 ? exit.threshold : exit.done;
+  return cases;
 }

@@ -8,12 +8,23 @@ import { textReport } from '../assessment/report_text.ts';
 import { safeJson } from '../assessment/text.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { errorText } from './io.ts';
+import { junitReport } from './junit.ts';
 
-export const formats = ['text', 'json', 'ndjson', 'csv', 'html'] as const;
+export const formats = ['text', 'json', 'ndjson', 'csv', 'html', 'junit'] as const;
 export type Format = (typeof formats)[number];
 
-/** All results as one document; `several` makes JSON a list even of one. */
-export function documentOf(entries: readonly BatchEntry[], format: Format, several: boolean): string {
+/**
+ * All results as one document.
+ *
+ * @param several Makes JSON a list even of one.
+ * @param failBelow The MOS that JUnit's cases have to reach.
+ */
+export function documentOf(
+  entries: readonly BatchEntry[],
+  format: Format,
+  several: boolean,
+  failBelow?: number,
+): string {
   switch (format) {
     case 'json':
       return `${safeJson(several ? entries : entries[0], 2)}\n`;
@@ -23,6 +34,19 @@ export function documentOf(entries: readonly BatchEntry[], format: Format, sever
       return csvReport(entries);
     case 'html':
       return htmlReport(entries, `sha256-${createHash('sha256').update(reportStyle).digest('base64')}`);
+    case 'junit':
+      return junitReport(
+        'omnivqa assess',
+        entries.map((entry) => {
+          if (isFailed(entry)) {
+            return { name: entry.path, seconds: null, failures: [], error: entry.error.message };
+          }
+          const { mos, video } = entry;
+          const missed = failBelow !== undefined && mos < failBelow;
+          const failures = missed ? [`MOS ${mos.toFixed(2)} is below ${failBelow}.`] : [];
+          return { name: video.path, seconds: null, failures, error: null };
+        }),
+      );
     case 'text':
       return entries
         .map((entry) => (isFailed(entry) ? errorText(entry.error, entry.path) : textReport(entry)))
