@@ -6,8 +6,9 @@ import { recipeSets } from '../dataset/degrade.ts';
 import { precisions } from '../engine/models.ts';
 import { labelScales } from '../evaluation/labels.ts';
 import { OmniError } from '../protocol/errors.ts';
+import type { Span } from '../protocol/timeline.ts';
 import { type AssessFlags, assessCommand } from './assess.ts';
-import { type ChatFlags, chatCommand } from './chat.ts';
+import { type ChatFlags, chatCommand, parseSpan } from './chat.ts';
 import { type CompareFlags, compareCommand, comparisonFormats } from './compare.ts';
 import { type DegradeFlags, degradeCommand } from './dataset.ts';
 import {
@@ -18,6 +19,7 @@ import {
   tableFormats,
 } from './evaluate.ts';
 import { errorText, exit, type Io, serialized } from './io.ts';
+import type { McpFlags } from './mcp.ts';
 import {
   type BenchFlags,
   benchCommand,
@@ -50,8 +52,12 @@ directory for compiled models and earlier results, OMNIVQA_FFMPEG the ffmpeg to 
 
 const chatHelp = `
 Examples:
-  omnivqa chat clip.mp4 "What happens at 2 seconds?" --model path/to/checkpoint
-  omnivqa chat clip.mp4 --model path/to/checkpoint < questions.txt`;
+  omnivqa chat clip.mp4 "What is wrong and where?"
+  omnivqa chat clip.mp4 "Is this compression?" --span 3-5 --format json
+  omnivqa chat clip.mp4 < questions.txt
+
+Nano answers what is wrong, where, when, how severe it is, and how good a span is. A model that converses
+(--model path/to/checkpoint) answers in its own words, too.`;
 
 const compareHelp = `
 Examples:
@@ -169,11 +175,28 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .description('Ask about a video.')
     .argument('<video>')
     .argument('[question]', 'without it: a conversation, one question per line')
+    .option('--span <from-to>', 'ask about this part: 3-5 (seconds) or 0:03-0:05', spanValue)
+    .addOption(
+      new Option('--format <name>', 'what to print; json: one line per answer')
+        .choices(['text', 'json'])
+        .default('text'),
+    )
     .addHelpText('after', chatHelp)
     .action(
       does((path: string, question: string | undefined, flags: ChatFlags) =>
         chatCommand(path, question, flags, io),
       ),
+    );
+
+  runtimeFlags(program.command('mcp').addOption(modelFlag()))
+    .description('Offer the tools to an agent, over the Model Context Protocol on stdin and stdout.')
+    .option('--root <folder...>', 'folders whose videos may be read; the working directory by default')
+    .action(
+      does(async (flags: McpFlags) => {
+        // Only here: no other command needs the protocol's package.
+        const { mcpCommand } = await import('./mcp.ts');
+        return mcpCommand(flags, version(), io);
+      }),
     );
 
   const model = program.command('model').description('List, compile, verify and measure models.');
@@ -268,6 +291,12 @@ function positiveInteger(text: string): number {
   if (!Number.isSafeInteger(value) || value < 1)
     throw new InvalidArgumentError('It must be a whole number above 0.');
   return value;
+}
+
+function spanValue(text: string): Span {
+  const span = parseSpan(text);
+  if (!span) throw new InvalidArgumentError('It must be two times, such as 3-5 or 0:03-0:05.');
+  return span;
 }
 
 function naturalNumber(text: string): number {

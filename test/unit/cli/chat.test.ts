@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { clipTokens } from '../../../src/engine/clip.ts';
 import { ChatSession } from '../../../src/model/chatter.ts';
+import { sanitise } from '../../../src/protocol/chat.ts';
 import { fixtures } from '../../support/checkpoints.ts';
 import { Collected, Keyboard, omnivqa } from '../../support/cli.ts';
 import { loadForTest, smallModel, temporaryCache } from '../../support/engine.ts';
@@ -15,7 +16,7 @@ describe('omnivqa chat', () => {
     const path = clip();
     const model = await loadForTest(join(fixtures, 'separate-patch'));
     const session = await ChatSession.open(model.omni, (await clipTokens(path, model)).clip);
-    const questions = ['Is it blurred?', 'And at 1 second?'];
+    const questions = ['Describe the scene', 'And the people?'];
     const answers: string[] = [];
     for (const question of questions) answers.push((await session.ask(question)).text);
     session.dispose();
@@ -30,7 +31,7 @@ describe('omnivqa chat', () => {
 
   it('lets no answer reach the terminal as a command', async () => {
     temporaryCache();
-    const { stdout } = await omnivqa(['chat', clip(), 'What?', ...smallModel]);
+    const { stdout } = await omnivqa(['chat', clip(), 'Describe it', ...smallModel]);
     expect(stdout.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
   });
 
@@ -51,30 +52,49 @@ describe('omnivqa chat', () => {
       keyboard.write('\u0003');
       keyboard.write('\u0004');
     };
-    keyboard.write('Is it blurred?\r');
+    keyboard.write('Describe the scene\r');
     const call = ['chat', clip(), ...smallModel];
-    const whole = await omnivqa([...call, 'Is it blurred?']);
+    const whole = await omnivqa([...call, 'Describe the scene']);
     const { status } = await omnivqa(call, { stdin: keyboard, stdout, stderr });
     expect(status).toBe(0);
     expect(interrupted).toBe(true);
     expect(stdout.text.length).toBeLessThan(whole.stdout.length);
     expect(whole.stdout.startsWith(stdout.text.trimEnd())).toBe(true);
-    expect(stderr.text).toContain('Ask about 0:01 of');
+    expect(stderr.text).toContain('Ask about ');
     expect(stderr.text).toContain('> ');
     expect(stderr.text).not.toContain('next:');
   });
 
-  it.each([
-    ['nano', ['--model', 'nano'], 'bad_usage', 2],
-    ['a clip that is not there', smallModel, 'file_not_found', 3],
-  ])('says why it can not: %s', async (_, flags, code, status) => {
+  it('answers through the embedded model: a span, as JSON', async () => {
     temporaryCache();
-    const run = await omnivqa(['chat', 'missing.mp4', 'What?', ...flags]);
-    expect(run.stderr).toContain(`[${code}]\n  next: `);
-    expect({ status: run.status, stdout: run.stdout }).toEqual({ status, stdout: '' });
+    const { status, stdout } = await omnivqa([
+      ...['chat', clip(), 'Is this compression?', '--span', '0-1', '--format', 'json'],
+      ...['--provider', 'cpu', '--threads', '1'],
+    ]);
+    expect(status).toBe(0);
+    const answer = JSON.parse(stdout);
+    expect(answer).toMatchObject({ schema: 'omnivqa/answer@1', kind: 'probed', span: { start: 0, end: 1 } });
+    expect(answer.text).toMatch(/^(?:Yes|No): /);
+    const beyond = await omnivqa(['chat', clip(), 'Is it beautiful?', '--provider', 'cpu', '--threads', '1']);
+    expect(beyond).toMatchObject({ status: 0, stdout: expect.stringContaining('can not tell') });
+  }, 60_000);
+
+  it('refuses a span that is none', async () => {
+    const run = await omnivqa(['chat', 'clip.mp4', 'What?', '--span', 'soon']);
+    expect(run.status).toBe(2);
+    expect(run.stderr).toContain('3-5 or 0:03-0:05');
   });
+
+  it.each([['a clip that is not there', smallModel, 'file_not_found', 3]])(
+    'says why it can not: %s',
+    async (_, flags, code, status) => {
+      temporaryCache();
+      const run = await omnivqa(['chat', 'missing.mp4', 'What?', ...flags]);
+      expect(run.stderr).toContain(`[${code}]\n  next: `);
+      expect({ status: run.status, stdout: run.stdout }).toEqual({ status, stdout: '' });
+    },
+  );
 });
 
 /** An answer as the terminal gets it. */
-const shown = (answer: string) =>
-  `${answer.replace(/(?![\n\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`)}\n`;
+const shown = (answer: string) => `${sanitise(answer).text}\n`;
