@@ -1,5 +1,5 @@
 // Bundles the command line and the engine (dist/cli.mjs, dist/engine.mjs), the views (scripts/webview.mjs) and the
-// extension (dist/extension.cjs). Only onnxruntime-node, which has native parts, stays outside and is resolved at run
+// extension (dist/extension.cjs, dist/encodes.cjs). Only onnxruntime-node, which has native parts, stays outside and is resolved at run
 // time. The benches are bundled by scripts/bench.mjs.
 import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,8 @@ await buildWebviews();
 if (existsSync(join(root, 'src', 'extension', 'extension.ts'))) {
   await build({
     absWorkingDir: root,
-    entryPoints: { extension: 'src/extension/extension.ts' },
+    // The parsers of commands and ladders load with the first document that needs them, not with the extension.
+    entryPoints: { extension: 'src/extension/extension.ts', encodes: 'src/comparison/encodes.ts' },
     outdir: 'dist',
     outExtension: { '.js': '.cjs' },
     bundle: true,
@@ -44,6 +45,17 @@ if (existsSync(join(root, 'src', 'extension', 'extension.ts'))) {
     target: 'node20',
     format: 'cjs',
     external: ['vscode'],
+    supported: { 'dynamic-import': false },
+    plugins: [
+      {
+        name: 'parsers-apart',
+        setup({ onResolve }) {
+          onResolve({ filter: /\/comparison\/encodes\.ts$/ }, ({ kind }) =>
+            kind === 'dynamic-import' ? { path: './encodes.cjs', external: true } : undefined,
+          );
+        },
+      },
+    ],
     minify: true,
     sourcemap: true,
     logLevel: 'warning',

@@ -33,6 +33,7 @@ const ours = [
   'THIRD_PARTY_NOTICES',
   'package.nls.json',
   'dist/extension.cjs',
+  'dist/encodes.cjs',
   'dist/engine.mjs',
   'dist/cli.mjs',
   'dist/webview/timeline.js',

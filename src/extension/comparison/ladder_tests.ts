@@ -143,11 +143,8 @@ export class LadderTests extends Owner {
           run.appendOutput(`${encode.label}: ${resultText(result)}\r\n`, undefined, item);
           if (target === null || result.mos >= target) run.passed(item, took);
           else {
-            const text = vscode.l10n.t('MOS {0} misses the target.', result.mos.toFixed(2));
-            const message = vscode.TestMessage.diff(
-              text,
-              `MOS ≥ ${target.toFixed(2)}`,
-              `MOS ${result.mos.toFixed(2)}`,
+            const message = new vscode.TestMessage(
+              vscode.l10n.t('MOS {0} misses the target of {1}.', result.mos.toFixed(2), target.toFixed(1)),
             );
             if (item.range) message.location = new vscode.Location(uri, item.range);
             run.failed(item, message, took);
