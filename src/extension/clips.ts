@@ -3,6 +3,7 @@ import { basename, sep } from 'node:path';
 import * as vscode from 'vscode';
 import type { Assessment } from '../assessment/record.ts';
 import { EngineClient } from '../engine/client.ts';
+import type { ChatText } from '../protocol/chat.ts';
 import type { EngineService, JobUpdate } from '../protocol/engine.ts';
 import { OmniError, type SerializedError } from '../protocol/errors.ts';
 import { reviveError } from '../protocol/rpc.ts';
@@ -46,6 +47,12 @@ export class Clips extends Owner {
   readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
   /** A clip's state or summary changed. */
   readonly onDidChange = this.#changed.event;
+  readonly #wrote = this.own(new vscode.EventEmitter<ChatText>());
+  /** There is more of an answer that is being written. */
+  readonly onDidWrite = this.#wrote.event;
+  readonly #crash = this.own(new vscode.EventEmitter<void>());
+  /** The engine stopped unexpectedly: what it held of conversations is gone. */
+  readonly onDidLoseEngine = this.#crash.event;
   readonly #engine: EngineClient<Assessment>;
 
   constructor(
@@ -60,6 +67,7 @@ export class Clips extends Owner {
       env: { ...process.env, ...(ffmpeg ? { OMNIVQA_FFMPEG: ffmpeg } : {}) },
       node: node || null,
       onJob: (update) => this.#update(update),
+      onChatText: (piece) => this.#wrote.fire(piece),
       onLog: (level, text) => log[level === 'warning' ? 'warn' : level](text),
       onCrash: (error, willRestart) => void this.#crashed(error, willRestart),
     });
@@ -255,6 +263,7 @@ export class Clips extends Owner {
   }
 
   async #crashed(error: OmniError, willRestart: boolean): Promise<void> {
+    this.#crash.fire();
     this.log.error(`${error.message} ${error.next}`);
     const show = vscode.l10n.t('Show Log');
     const message = willRestart

@@ -4,6 +4,7 @@ import type { Assessment } from '../assessment/record.ts';
 import type { EngineFacts, JobUpdate } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import type { ExportFormat } from '../protocol/timeline.ts';
+import type { ChatViews } from './chat/views.ts';
 import { type Clips, forEditor, priorities, serialized, untrusted } from './clips.ts';
 import { exportReport } from './export.ts';
 import type { Order, ResultNode, ResultsView } from './results_view.ts';
@@ -16,10 +17,11 @@ export interface Parts {
   readonly clips: Clips;
   readonly timelines: Timelines;
   readonly results: ResultsView;
+  readonly chat: ChatViews;
 }
 
 /** Everything the user can call, by identifier. A command that fails says so with its cause and the next step. */
-export function commandTable({ clips, timelines, results }: Parts): Record<string, Command> {
+export function commandTable({ clips, timelines, results, chat }: Parts): Record<string, Command> {
   const uriOf = (clicked: unknown, selection?: unknown) =>
     isNode(clicked) ? clicked.uri : chosenUris(clicked, selection)[0];
   const urisOf = (clicked: unknown, selection: unknown) => {
@@ -66,6 +68,23 @@ export function commandTable({ clips, timelines, results }: Parts): Record<strin
       if (!(uri instanceof vscode.Uri)) return;
       const { start, end } = moment as Moment;
       await timelines.show(uri, { time: start, span: { start, end } });
+    },
+    'omnivqa.ask': async (clicked, selection) => {
+      const uri = uriOf(clicked, selection);
+      if (uri) await chat.ask(uri);
+      else
+        void vscode.window.showInformationMessage(
+          vscode.l10n.t('Select a video in the Explorer, or open one, to ask about it.'),
+        );
+    },
+    'omnivqa.clearConversations': async () => {
+      const clear = vscode.l10n.t('Clear');
+      const answer = await vscode.window.showWarningMessage(
+        vscode.l10n.t('Clear every conversation about the clips of this workspace?'),
+        { modal: true },
+        clear,
+      );
+      if (answer === clear) await chat.conversations.clearAll();
     },
     'omnivqa.cancel': async (clicked) => {
       const uri = uriOf(clicked);

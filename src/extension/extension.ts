@@ -1,6 +1,10 @@
 import * as vscode from 'vscode';
+import { Conversations } from './chat/conversations.ts';
 import { registerMcp } from './chat/mcp.ts';
+import { registerParticipant } from './chat/participant.ts';
+import { registerProvider } from './chat/provider.ts';
 import { registerTools } from './chat/tools.ts';
+import { ChatViews } from './chat/views.ts';
 import { Clips } from './clips.ts';
 import { commandTable, showFailure } from './commands.ts';
 import { Comparison } from './comparison/comparison.ts';
@@ -18,6 +22,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const media = new MediaServer();
   const timelines = new Timelines(clips, media);
   const results = new ResultsView(clips);
+  const conversations = new Conversations(clips);
+  const chat = new ChatViews(clips, timelines, conversations);
   const comparison = new Comparison(clips, timelines);
   context.subscriptions.push(
     log,
@@ -25,14 +31,18 @@ export function activate(context: vscode.ExtensionContext): void {
     media,
     timelines,
     results,
+    conversations,
+    chat,
     comparison,
     new JobsView(clips),
     new Feedback(clips),
     vscode.workspace.registerTextDocumentContentProvider(RecordDocuments.scheme, new RecordDocuments(clips)),
     ...registerTools(clips),
     ...registerMcp(context),
+    ...registerParticipant(conversations.answers),
+    ...registerProvider(conversations.answers),
   );
-  const commands = { ...commandTable({ clips, timelines, results }), ...comparison.commands() };
+  const commands = { ...commandTable({ clips, timelines, results, chat }), ...comparison.commands() };
   for (const [name, run] of Object.entries(commands)) {
     context.subscriptions.push(
       vscode.commands.registerCommand(name, async (...args: unknown[]) => {

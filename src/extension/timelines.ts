@@ -227,7 +227,7 @@ class Timeline extends Owner {
   /** The whole state, as the view shall show it; only the newest matters. */
   send(): void {
     const { job, record, error } = this.#clips.state(this.#uri);
-    const actions: TimelineAction[] = ['reveal', 'external'];
+    const actions: TimelineAction[] = ['ask', 'reveal', 'external'];
     if (job) actions.push('cancel');
     else if (vscode.workspace.isTrusted) actions.push('assess');
     if (record) actions.push('record');

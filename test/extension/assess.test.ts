@@ -57,7 +57,8 @@ suite('OmniVQA in the extension host', () => {
     const registered = (await vscode.commands.getCommands(true)).filter((name) =>
       name.startsWith('omnivqa.'),
     );
-    const views = /^omnivqa\.(results|jobs)\.(focus|open|resetViewLocation|removeView|toggleVisibility)$/;
+    const views =
+      /^omnivqa\.(results|jobs|chat)\.(focus|open|resetViewLocation|removeView|toggleVisibility)$/;
     assert.deepEqual(registered.filter((name) => !views.test(name)).sort(), [...contributed].sort());
   });
 

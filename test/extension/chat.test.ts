@@ -97,4 +97,44 @@ suite('OmniVQA for the models of the editor', () => {
       { id: 'omnivqa.mcp', label: 'OmniVQA' },
     ]);
   });
+
+  test('a conversation opens beside the timeline of its clip', async () => {
+    const clip = render('talk.mp4', 3);
+    await vscode.commands.executeCommand('omnivqa.ask', clip);
+    const groups = () =>
+      vscode.window.tabGroups.all.map(({ tabs }) =>
+        tabs.flatMap(({ input }) => {
+          if (input instanceof vscode.TabInputCustom && input.uri.fsPath === clip.fsPath) return 'timeline';
+          const chat = input instanceof vscode.TabInputWebview && input.viewType.includes('omnivqa');
+          return chat ? 'chat' : [];
+        }),
+      );
+    // The list of tabs follows what the command did.
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (!groups().some((group) => group.includes('chat'))) return;
+        listening.dispose();
+        resolve();
+      };
+      const listening = vscode.window.tabGroups.onDidChangeTabs(look);
+      look();
+    });
+    assert.deepEqual(groups(), [['timeline'], ['chat']]);
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  });
+
+  test('the local model is among the language models and answers about the clip that is named', async () => {
+    render('named.mp4', 3);
+    const [model] = await vscode.lm.selectChatModels({ vendor: 'omnivqa' });
+    assert.ok(model, 'the model is offered');
+    const ask = async (text: string) => {
+      const { text: pieces } = await model.sendRequest([vscode.LanguageModelChatMessage.User(text)]);
+      let answer = '';
+      for await (const piece of pieces) answer += piece;
+      return answer;
+    };
+    assert.match(await ask('Does named.mp4 stutter?'), /yes|no/i);
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    assert.match(await ask('Is it any good?'), /Name a video file/);
+  });
 });

@@ -26,4 +26,9 @@ export function stateText({ state, text, error }: ChatTurn): string {
   return state === 'complete' ? printable(text.slice(0, 400)) : 'Answering.';
 }
 
-export const percent = (share: number): string => `${Math.round(Math.min(1, Math.max(0, share)) * 100)} %`;
+/** "87 %"; what is not quite certain is not rounded to certainty. */
+export function percent(share: number): string {
+  if (share > 0 && share < 0.005) return '< 1 %';
+  if (share < 1 && share > 0.995) return '> 99 %';
+  return `${Math.round(Math.min(1, Math.max(0, share)) * 100)} %`;
+}
