@@ -15,8 +15,6 @@ import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
 import type { EncodeFacts } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
-import { type AlignmentFault, alignmentFault } from '../video/alignment.ts';
-import { type ReferenceMetrics, referenceMetrics } from '../video/metrics.ts';
 import { probeVideo } from '../video/probe.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
 import { junitReport, type TestCase } from './junit.ts';
@@ -46,10 +44,6 @@ interface ComparedEncode extends Omit<EncodeFacts, 'madeAt'> {
   readonly mos: number;
   readonly score: number;
   readonly worst: { readonly start: number; readonly end: number; readonly score: number };
-  /** Why it is not frame for frame the source; null where it is. */
-  readonly alignment: AlignmentFault | null;
-  /** Against the source; null where the two are not aligned. */
-  readonly metrics: ReferenceMetrics | null;
 }
 
 /** `omnivqa/comparison@1`: what `omnivqa compare --format json` prints. */
@@ -185,12 +179,7 @@ class Bench {
       onProgress: (share) => this.#progress.show(`Encoding ${label}`, share * 100, 100, '%'),
     });
     const record = await this.#assess(encode.file, label);
-    const [{ value: source }, { value: made }] = await Promise.all([
-      probeVideo(this.#source, { signal }),
-      probeVideo(encode.file, { signal }),
-    ]);
-    this.#progress.show(`Comparing ${label} with the source`, 0, null, '%');
-    const alignment = await alignmentFault(source, made, signal);
+    const { value: source } = await probeVideo(this.#source, { signal });
     const seconds = record.video.duration ?? source.duration ?? 0;
     return {
       ...encode,
@@ -200,8 +189,6 @@ class Bench {
       mos: record.mos,
       score: record.score,
       worst: record.pooling.worst,
-      alignment,
-      metrics: alignment ? null : await referenceMetrics(source, made, { signal }),
     };
   }
 

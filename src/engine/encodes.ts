@@ -6,8 +6,10 @@ import { normaliseArguments, outputArguments } from '../comparison/arguments.ts'
 import { type EncodeOutput, parseArguments } from '../comparison/settings.ts';
 import type { EncodeFacts } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
+import { alignmentFault } from '../video/alignment.ts';
 import { type EncodeOptions, encodeVideo, type PassArguments } from '../video/encode.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
+import { referenceMetrics } from '../video/metrics.ts';
 import { probeVideo } from '../video/probe.ts';
 import type { Contents } from './content.ts';
 import { besides, unwritable, writeWhole } from './files.ts';
@@ -91,6 +93,10 @@ export class Encodes {
           throw unwritable(error, this.#root);
         });
         const { bytes, seconds } = await encodeVideo(info, passes, partial, this.#root, options);
+        const { signal } = options;
+        const { value: made } = await probeVideo(partial, signal ? { signal } : {});
+        const fault = await alignmentFault(info, made, signal);
+        const metrics = fault ? null : await referenceMetrics(info, made, { signal });
         const facts: Omit<EncodeFacts, 'file'> = {
           key,
           arguments: settings,
@@ -99,6 +105,8 @@ export class Encodes {
           seconds,
           speed: info.duration ? info.duration / seconds : null,
           problems: once.problems.map(({ message }) => message),
+          alignment: fault && { code: fault.code, message: fault.message },
+          metrics,
           madeAt: Date.now(),
         };
         await rename(partial, file);
@@ -120,7 +128,9 @@ export class Encodes {
       (found) => found.size,
       () => -1,
     );
-    return facts?.key === key && facts.bytes === size ? ({ ...facts, file } as EncodeFacts) : null;
+    // Encodes of earlier versions were not held against their source.
+    const whole = facts?.key === key && facts.bytes === size && facts.alignment !== undefined;
+    return whole ? ({ ...facts, file } as EncodeFacts) : null;
   }
 
   #file(key: string): string {

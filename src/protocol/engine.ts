@@ -65,6 +65,17 @@ export interface EncodeFacts {
   readonly speed: number | null;
   /** What of the settings was not carried over. */
   readonly problems: readonly string[];
+  /** Why it is not frame for frame its source, by name and in words; null where it is. */
+  readonly alignment: { readonly code: string; readonly message: string } | null;
+  /** Against its source, each null where this ffmpeg has no such filter; null as a whole where the two are not aligned. */
+  readonly metrics: {
+    /** 0 to 100. */
+    readonly vmaf: number | null;
+    /** Of luma, 0 to 1. */
+    readonly ssim: number | null;
+    /** Of luma, dB; 100 where the pictures are equal. */
+    readonly psnr: number | null;
+  } | null;
   /** Milliseconds since 1970. */
   readonly madeAt: number;
 }

@@ -13,7 +13,8 @@ test('an encode is kept by source, settings and encoder, and made once', async (
   const folder = temporaryDirectory();
   const source = writeClip(join(folder, 'clip.mp4'));
   const first = await open(folder).encode(source, crf(30));
-  expect(first).toMatchObject({ kept: false, problems: [] });
+  expect(first).toMatchObject({ kept: false, problems: [], alignment: null });
+  expect(first.metrics!.ssim).toBeGreaterThan(0.5);
   expect(first.speed).toBeGreaterThan(0);
   const { value } = await probeVideo(first.file);
   expect(value).toMatchObject({ codec: 'h264', width: 160, height: 96 });
@@ -27,6 +28,15 @@ test('an encode is kept by source, settings and encoder, and made once', async (
   expect((await open(folder).encode(source, crf(31))).key).not.toBe(first.key);
   const other = writeClip(join(folder, 'other.mp4'), { seconds: 1 });
   expect((await open(folder).encode(other, crf(30))).key).not.toBe(first.key);
+});
+
+test('an encode with other frames than its source says so, and is not measured against it', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'));
+  const slower = outputOf(['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '30', '-r', '5']);
+  const expected = { alignment: { code: 'frame_rate' }, metrics: null };
+  expect(await open(folder).encode(source, slower)).toMatchObject({ ...expected, kept: false });
+  expect(await open(folder).encode(source, slower)).toMatchObject({ ...expected, kept: true });
 });
 
 test('two passes leave nothing but the encode', async () => {
