@@ -95,7 +95,7 @@ def test_a_fault_is_reported_above_the_threshold_only():
 
 def test_results_become_tables_and_a_curve(tmp_path):
     figure = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
-    names = ["stills: SRCC with the target", "stills: type named", "stills: IoU of the place"]
+    names = ["clips: SRCC with the target", "stills: SRCC with the target", "stills: type named", "stills: IoU of the place"]
     for trial in TRIALS:
         facts = {"trial": trial.name, "stage": trial.stage, "seed": 0, "samples": 16, "seconds": 1}
         (tmp_path / f"{trial.name}-0.json").write_text(json.dumps(facts | {"figures": dict.fromkeys(names, figure)}))
@@ -104,7 +104,7 @@ def test_results_become_tables_and_a_curve(tmp_path):
     assert [one["trial"] for one in found] == [trial.name for trial in TRIALS]
     assert tables(found).count("| stills: type named | 0.500 [0.400, 0.600] |") == 2
     curve = scaling_curve(found)
-    assert curve.count("<polyline") == 3 and curve.count("142.5") == 12
+    assert curve.count("<polyline") == 4 and curve.count("142.5") == 16
 
 
 def test_learning_curves_are_read_from_what_training_prints():

@@ -290,10 +290,10 @@ def tables(found: list[dict]) -> str:
 
 
 def scaling_curve(found: list[dict]) -> str:
-    """An SVG of the tower's figures on held-out stills over the share of training contents, the mean of the seeds."""
+    """An SVG of the tower's held-out figures over the share of training contents, the mean of the seeds."""
     shares = {trial.name: trial.share for trial in TRIALS if trial.name.startswith("data-")}
     curves = {}
-    for name in ("stills: SRCC with the target", "stills: type named", "stills: IoU of the place"):
+    for name in ("clips: SRCC with the target", "stills: SRCC with the target", "stills: type named", "stills: IoU of the place"):
         means = {share: np.mean([one["figures"][name]["value"] for one in found if one["trial"] == trial]) for trial, share in shares.items()}
         curves[name] = [(share, float(mean)) for share, mean in means.items()]
     return line_chart(curves, {share: f"{share:.0%}" for share in shares.values()}, "share of the training contents")

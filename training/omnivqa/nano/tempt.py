@@ -9,20 +9,15 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
-import torch
 from PIL import Image
 
 from ..checkpoint import load_checkpoint
-from ..preprocess import clip_pixels
 from ..sequence import load_tokenizer
-from .answers import Answers, Phrases, ask, clip_prefix, phrases
+from .answers import Answers, phrases
 from .intervals import shown, with_interval
-from .motion import motion_features
-from .people import answer_pictures, spatial_faults
+from .people import answer_clip, answer_pictures, spatial_faults
 from .recipes import TYPES
 from .sources import is_held_out
-from .statistics import CellStatistics
-from .vision import vision_tokens
 
 LIST = Path(__file__).parents[2] / "temptations.json"
 KINDS = [*TYPES[1:], "stutter"]
@@ -47,20 +42,6 @@ def read_frames_of(path: Path, width: int, height: int) -> list[np.ndarray]:
                "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]  # fmt: skip
     data = subprocess.run(command, capture_output=True, check=True).stdout
     return list(np.frombuffer(data, np.uint8).reshape(-1, height, width, 3))
-
-
-@torch.inference_mode()
-def answer_clip(network, words: Phrases, frames: list[np.ndarray], fps: float) -> Answers:
-    """Asks everything of every whole second of a clip, each with its own key frame and motion, as the engine does."""
-    network.eval()
-    key, motion = clip_pixels(frames, fps, network.config)
-    rate = max(1, int(fps + 0.5))
-    seconds = min(len(key), len(motion) // rate)
-    statistics = torch.stack([CellStatistics()(torch.from_numpy(views)) for views in key[:seconds]]).half().float()
-    tokens = vision_tokens(network.tower, torch.cat([statistics[:, 0], statistics[:, 1]], -1))[1]
-    features = motion_features(network.model.slowfast, torch.from_numpy(motion[None]))[0]
-    at = torch.arange(seconds)[:, None] * rate + torch.arange(rate)
-    return ask(network, words, clip_prefix(network, words, tokens[:, None], features[at], at))
 
 
 def reported(answers: Answers, calibration: dict) -> np.ndarray:
