@@ -6,8 +6,8 @@ import { median, runFfmpeg, runNode, type Section } from './support.ts';
 const rates = [24, 34, 44];
 
 /**
- * Whether a degraded clip is judged alike at the size it was made in and shown at 1080p. Sources of at most 960x540 are
- * encoded at their own size; the other version of each is the same picture enlarged (Lanczos) and kept nearly lossless.
+ * Whether a degraded clip is judged alike at 540 and at 1080 lines. Sources are encoded at their own size; both versions of
+ * each are that picture scaled (Lanczos) and kept nearly lossless.
  *
  * @param sources Folder with clips.
  */
@@ -18,8 +18,7 @@ export async function benchSizes(root: string, work: string, sources: string): P
     const pairs: [string, string][] = [];
     for (const name of readdirSync(sources).filter((file) => /\.(mp4|mkv|webm)$/.test(file))) {
       for (const rate of rates) {
-        const small = join(folder, `${parse(name).name}-${rate}.mp4`);
-        const large = join(folder, `${parse(name).name}-${rate}-1080.mp4`);
+        const coded = join(folder, `${parse(name).name}-${rate}.mp4`);
         const input = ['-t', '3', '-i', `file:${join(sources, name)}`];
         const crop = 'crop=trunc(iw/2)*2:trunc(ih/2)*2,format=yuv420p';
         await runFfmpeg([
@@ -31,12 +30,20 @@ export async function benchSizes(root: string, work: string, sources: string): P
           'libx264',
           '-crf',
           String(rate),
-          `file:${small}`,
+          `file:${coded}`,
         ]);
-        const enlarge = "scale='trunc(iw*1080/ih/2)*2':1080:flags=lanczos";
-        const kept = ['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '8'];
-        await runFfmpeg(['-i', `file:${small}`, '-an', '-vf', enlarge, ...kept, `file:${large}`]);
-        pairs.push([small, large]);
+        const [small, large] = [540, 1080].map((lines) =>
+          join(folder, `${parse(name).name}-${rate}-${lines}.mp4`),
+        );
+        for (const [lines, scaled] of [
+          [540, small],
+          [1080, large],
+        ]) {
+          const scale = `scale='trunc(iw*${lines}/ih/2)*2':${lines}:flags=lanczos`;
+          const kept = ['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '8'];
+          await runFfmpeg(['-i', `file:${coded}`, '-an', '-vf', scale, ...kept, `file:${scaled}`]);
+        }
+        pairs.push([small!, large!]);
       }
     }
     if (pairs.length === 0) throw new Error(`There are no clips in ${sources}.`);
@@ -54,7 +61,7 @@ export async function benchSizes(root: string, work: string, sources: string): P
     const gaps = pairs.map((_, index) => Math.abs(moses[2 * index]! - moses[2 * index + 1]!));
     return [
       {
-        title: 'sizes: the same degraded clip at its own size and at 1080p',
+        title: 'sizes: the same degraded clip at 540 and at 1080 lines',
         text: `${pairs.length} pairs: 3 s of ${pairs.length / rates.length} clips, x264 at CRF ${rates.join(', ')}.`,
         figures: [
           {
