@@ -40,6 +40,8 @@ const ours = [
   'dist/webview/timeline.css',
   'dist/webview/chat.js',
   'dist/webview/chat.css',
+  'dist/webview/comparison.js',
+  'dist/webview/comparison.css',
   'media/icon.png',
   'media/view.svg',
   'media/schema/assessment.schema.json',

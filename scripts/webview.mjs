@@ -34,7 +34,11 @@ const options = {
 };
 
 /** The views that ship: each becomes dist/webview/<name>.{js,css}. */
-const views = { timeline: 'webview-ui/timeline/main.ts', chat: 'webview-ui/chat/main.ts' };
+const views = {
+  timeline: 'webview-ui/timeline/main.ts',
+  chat: 'webview-ui/chat/main.ts',
+  comparison: 'webview-ui/comparison/main.ts',
+};
 
 /** Writes dist/webview. */
 export async function buildWebviews(outdir = join(root, 'dist', 'webview')) {
@@ -46,7 +50,12 @@ async function serve(port, files) {
   const bundles = new Map();
   const built = await build({
     ...options,
-    entryPoints: { ...views, harness: 'webview-ui/dev/harness.ts', 'chat-harness': 'webview-ui/dev/chat.ts' },
+    entryPoints: {
+      ...views,
+      harness: 'webview-ui/dev/harness.ts',
+      'chat-harness': 'webview-ui/dev/chat.ts',
+      'comparison-harness': 'webview-ui/dev/comparison.ts',
+    },
     outdir: root,
     write: false,
   });
@@ -66,6 +75,7 @@ async function serve(port, files) {
   };
   const { timelinePage } = await source('src/protocol/timeline.ts');
   const { chatPage } = await source('src/protocol/chat_view.ts');
+  const { comparisonPage } = await source('src/protocol/comparison_view.ts');
 
   const types = {
     js: 'text/javascript',
@@ -77,7 +87,9 @@ async function serve(port, files) {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://127.0.0.1');
     const type = types[pathname.split('.').at(-1)] ?? 'application/octet-stream';
-    const harness = { '/': 'harness', '/chat': 'chat-harness' }[pathname];
+    const harness = { '/': 'harness', '/chat': 'chat-harness', '/comparison': 'comparison-harness' }[
+      pathname
+    ];
     if (harness) {
       response.writeHead(200, { 'content-type': types.html });
       response.end(
@@ -85,7 +97,11 @@ async function serve(port, files) {
       );
       return;
     }
-    const page = { '/timeline.html': timelinePage, '/chat.html': chatPage }[pathname];
+    const page = {
+      '/timeline.html': timelinePage,
+      '/chat.html': chatPage,
+      '/comparison.html': comparisonPage,
+    }[pathname];
     if (page) {
       const name = pathname.slice(1, -'.html'.length);
       response.writeHead(200, { 'content-type': types.html });

@@ -1,0 +1,14 @@
+/** What a test can do with the comparison's harness page. Free of the browser's types, so that both sides can read it. */
+import type { ComparisonSnapshot } from '../../src/protocol/comparison_view.ts';
+import type { ThemeName } from './control.ts';
+
+export interface ComparisonHarness {
+  open(snapshot: ComparisonSnapshot, theme: ThemeName): Promise<void>;
+  send(snapshot: ComparisonSnapshot): void;
+  /** Requests that the view has sent. */
+  readonly log: { readonly name: string; readonly params: unknown }[];
+}
+
+declare global {
+  var comparison: ComparisonHarness;
+}
