@@ -3,11 +3,13 @@ import { dirname, join, resolve } from 'node:path';
 import type { Assessment } from '../assessment/record.ts';
 import { printable, safeJson } from '../assessment/text.ts';
 import { levelNames } from '../assessment/vocabulary.ts';
-import { parseTruth } from '../dataset/truth.ts';
+import { parseTruth, type Truth } from '../dataset/truth.ts';
 import { assessCached, assessVideo } from '../engine/assess.ts';
+import { Chats } from '../engine/chats.ts';
 import type { EngineModel } from '../engine/models.ts';
 import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
+import { chatRoadRows, chatRoadTables, type KnownQuestion, knownQuestions } from '../evaluation/chat_road.ts';
 import { fineGrainedTables, localisationReport } from '../evaluation/fine_grained.ts';
 import { guessScale, type LabelScale, parseLabels } from '../evaluation/labels.ts';
 import { rateAgreement, ratingTables } from '../evaluation/rating.ts';
@@ -37,6 +39,10 @@ export interface RatingFlags extends EvaluateFlags {
 
 export interface FineGrainedFlags extends EvaluateFlags {
   readonly truth: string;
+  /** `record`: what assessing finds; `chat`: what is answered when it is asked. */
+  readonly road: 'record' | 'chat';
+  readonly questions: number;
+  readonly seed: number;
 }
 
 /** `omnivqa evaluate rating`: the model's scores against a label file's. Returns the exit status. */
@@ -83,6 +89,7 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
     );
   }
   const folder = flags.videos ?? dirname(flags.truth);
+  if (flags.road === 'chat') return evaluateChatRoad(flags, lines, folder, io);
   const localises = ({ id, config }: EngineModel) => {
     if (config.omnivqa.localization) return;
     throw new OmniError(
@@ -117,6 +124,80 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
       };
     },
   );
+}
+
+/** Asks questions whose answers are known. A clip that can not be read leaves its questions out. */
+async function evaluateChatRoad(
+  flags: FineGrainedFlags,
+  lines: readonly Truth[],
+  folder: string,
+  io: Io,
+): Promise<number> {
+  const output = flags.output === undefined ? undefined : await OutputFile.open(flags.output);
+  const progress = new ProgressLine(io);
+  try {
+    const questions = knownQuestions(
+      lines.map(({ file, clip, distortions }) => {
+        const [frames, seconds] = clip.rate.split('/').map(Number);
+        return { file, duration: (clip.frames * (seconds ?? 1)) / (frames ?? 1), truth: distortions };
+      }),
+      flags.questions,
+      flags.seed,
+    );
+    const model = await loadForCommand(flags.model, flags, io, progress);
+    const chats = new Chats({ use: (_, __, work) => work(model), record: async () => null });
+    const asked: { question: KnownQuestion; answer: number | null }[] = [];
+    let left = 0;
+    try {
+      for (const [i, question] of questions.entries()) {
+        progress.show('Asking', i, questions.length, 'questions');
+        const path = join(folder, question.file);
+        const where = { path, model: flags.model, provider: 'auto' as const, teamFolder: null };
+        const { chat } = await chats.open({ ...where, span: null });
+        try {
+          const { options } = await chats.ask(
+            { chat, turn: String(i), question: question.text, span: null, attachments: [] },
+            io.signal,
+          );
+          const answer = options?.findIndex(({ chosen }) => chosen) ?? -1;
+          asked.push({ question, answer: answer < 0 ? null : answer });
+        } catch (error) {
+          progress.clear();
+          if (OmniError.is(error, 'cancelled')) return exit.interrupted;
+          left++;
+          io.stderr.write(errorText(serialized(error), path));
+        } finally {
+          chats.close(chat);
+        }
+      }
+    } finally {
+      progress.clear();
+      chats.dispose();
+      await model.dispose();
+    }
+    if (asked.length === 0) return exit.failed;
+    const rows = chatRoadRows(asked);
+    const { id, revision } = model;
+    const json = {
+      schema: 'omnivqa/evaluation-chat-road@1',
+      model: { id, revision },
+      seed: flags.seed,
+      rows,
+    };
+    const tables = chatRoadTables(rows);
+    const document =
+      flags.format === 'json'
+        ? `${safeJson(json, 2)}\n`
+        : flags.format === 'markdown'
+          ? markdownTables(tables)
+          : textTables(tables);
+    if (output) await output.write(document);
+    else io.stdout.write(document);
+    return left > 0 ? exit.failed : exit.done;
+  } finally {
+    progress.clear();
+    await output?.close();
+  }
 }
 
 /**

@@ -271,7 +271,14 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     evaluate
       .command('fine-grained')
       .description('What the model says is wrong, where and when, against what was done.')
-      .requiredOption('--truth <file>', 'truth.jsonl of a rendered data set'),
+      .requiredOption('--truth <file>', 'truth.jsonl of a rendered data set')
+      .addOption(
+        new Option('--road <name>', 'record: what assessing finds; chat: what it answers when it is asked')
+          .choices(['record', 'chat'])
+          .default('record'),
+      )
+      .option('--questions <n>', 'most questions (--road chat)', positiveInteger, 100)
+      .option('--seed <n>', 'which questions (--road chat)', naturalNumber, 1),
   ).action(does((flags: FineGrainedFlags) => evaluateFineGrainedCommand(flags, io)));
 
   try {
