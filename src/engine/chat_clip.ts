@@ -1,5 +1,6 @@
 /** The clip's end of a conversation: which frames a question is about, and the model's contexts for them. */
 import { Asker } from '../model/asker.ts';
+import { Words } from '../model/localizer.ts';
 import { type ClipTokens, spanTokens } from '../model/sequence.ts';
 import type { Span } from '../protocol/timeline.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
@@ -48,6 +49,7 @@ export function densityFor(seconds: number, fps: number): number {
 export class ChatClip {
   readonly path: string;
   readonly #model: EngineModel;
+  readonly #words: Words | null;
   #info: VideoInfo | null = null;
   #known = new Map<string, Step>();
   /** By density and span: a further question about it reads nothing. */
@@ -56,6 +58,8 @@ export class ChatClip {
   constructor(path: string, model: EngineModel) {
     this.path = path;
     this.#model = model;
+    const { localization } = model.config.omnivqa;
+    this.#words = localization && new Words(model.omni, localization);
   }
 
   /**
@@ -221,7 +225,7 @@ export class ChatClip {
       const known = this.#known.get(`${name} 1`);
       const asker =
         known?.asker ??
-        new Asker(omni, spanTokens(tokens!, [key - from, key - from + count], [begins, last]));
+        new Asker(omni, spanTokens(tokens!, [key - from, key - from + count], [begins, last]), this.#words);
       return Array.from({ length: seconds }, (_, i) => {
         const at = begins + i * every;
         const next =

@@ -5,6 +5,7 @@ import { timeIn } from '../assessment/mentions.ts';
 import type { Assessment } from '../assessment/record.ts';
 import { clock } from '../assessment/text.ts';
 import { ChatSession } from '../model/chatter.ts';
+import type { ModelConfig } from '../model/checkpoint/config.ts';
 import { parseQuestion, type Question } from '../model/questions.ts';
 import {
   type AnswerBasis,
@@ -52,6 +53,8 @@ interface Written {
 
 interface Chat {
   readonly opened: ChatOpenRequest;
+  /** Read once: a checkpoint that is replaced is another one to a new conversation. */
+  config: ModelConfig | null;
   busy: boolean;
   /** By path and span. */
   readonly written: Map<string, Written>;
@@ -84,7 +87,7 @@ export class Chats {
     const config = await modelConfig(request.model);
     const said = Buffer.from(JSON.stringify(request)).toString('base64url');
     const chat = `${randomBytes(4).toString('hex')}.${said}`;
-    this.#chats.set(chat, { opened: request, busy: false, written: new Map() });
+    this.#chats.set(chat, { opened: request, config, busy: false, written: new Map() });
     return { chat, converses: config.omnivqa.converses, ability: abilityOf(config) };
   }
 
@@ -96,7 +99,7 @@ export class Chats {
     if (!opened) {
       throw new OmniError('bad_usage', 'There is no such conversation.', 'Open one first.');
     }
-    const chat: Chat = { opened, busy: false, written: new Map() };
+    const chat: Chat = { opened, config: null, busy: false, written: new Map() };
     this.#chats.set(name, chat);
     return chat;
   }
@@ -188,7 +191,8 @@ export class Chats {
   ): Promise<ChatAnswer> {
     const { opened } = chat;
     const question = parseQuestion(text);
-    const { omnivqa } = await modelConfig(opened.model);
+    chat.config ??= await modelConfig(opened.model);
+    const { omnivqa } = chat.config;
     const grounded = omnivqa.localization !== null || (question.form === 'quality' && !omnivqa.converses);
     // What can be chosen is chosen; what a model that converses can put better in its own words, it writes.
     const own = omnivqa.converses && ['what', 'severity', 'quality', 'other'].includes(question.form);

@@ -1,5 +1,5 @@
 import type { SpatialType } from './checkpoint/localization.ts';
-import { type Details, Prober, type StepProbes, Words } from './localizer.ts';
+import { type Details, Prober, type StepProbes, type Words } from './localizer.ts';
 import { type Rating, readLevels } from './rater.ts';
 import type { DecoderContext, OmniModel } from './runtime/model.ts';
 import {
@@ -30,11 +30,11 @@ export class Asker {
   readonly #details = new Map<string, Details>();
   #rating: Rating | null = null;
 
-  constructor(model: OmniModel, clip: ClipTokens) {
-    const { localization } = model.config.omnivqa;
+  /** @param words Those of the model, shared by the askers of a clip; null where it has no probes. */
+  constructor(model: OmniModel, clip: ClipTokens, words: Words | null) {
     this.#model = model;
     this.#clip = clip;
-    this.#words = localization && new Words(model, localization);
+    this.#words = words;
   }
 
   /** Whether the clip's tokens are in the context. */
@@ -128,7 +128,7 @@ export class Asker {
   async #probe<T>(signal: AbortSignal | undefined, ask: (prober: Prober) => Promise<T>): Promise<T> {
     const context = await this.#begin(signal);
     const prober = new Prober(this.#model, context, this.#words!, this.#clip, signal);
-    await prober.begin(this.#head, pieceTokens(this.#head));
+    prober.resume(pieceTokens(this.#head));
     try {
       return await ask(prober);
     } finally {

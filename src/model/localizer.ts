@@ -178,6 +178,7 @@ async function rate(
 export class Words {
   readonly form: Localization;
   readonly #model: OmniModel;
+  readonly #tails = new Map<string, readonly Piece[]>();
 
   constructor(model: OmniModel, form: Localization) {
     this.#model = model;
@@ -188,6 +189,19 @@ export class Words {
     else options.push(...place.regions.map(({ word }) => word));
     if (temporal) options.push(temporal.yes, temporal.no);
     for (const option of options) this.id(option);
+  }
+
+  /** A question after its clip: text alone, the same for every clip of so many frames. */
+  tail(
+    question: string,
+    answer: string,
+    { keyFrames, motionFrames }: ClipTokens,
+    make: () => readonly Piece[],
+  ): readonly Piece[] {
+    const key = JSON.stringify([question, answer, keyFrames, motionFrames]);
+    const known = this.#tails.get(key) ?? make();
+    this.#tails.set(key, known);
+    return known;
   }
 
   /** @throws OmniError `checkpoint_config` where a word is not one token. */
@@ -241,6 +255,11 @@ export class Prober {
       await append(this.#model, this.#context, own, this.#signal);
     }
     this.#clipEnd = this.sharesPrefix ? clipEnd : this.#context.length;
+  }
+
+  /** Goes on where the context holds this clip's own beginning already, up to `clipEnd`. */
+  resume(clipEnd: number): void {
+    this.#clipEnd = clipEnd;
   }
 
   /** @param second Counted from 1. */
@@ -339,7 +358,7 @@ export class Prober {
   /** Forgets the question before, asks this one and gives the logits where its answer goes on. */
   async #ask(question: string, answer: string): Promise<Float32Array> {
     this.#context.truncate(this.#clipEnd);
-    const { tail } = this.#sequence(question, answer);
+    const tail = this.#words.tail(question, answer, this.#clip, () => this.#sequence(question, answer).tail);
     this.tokens += pieceTokens(tail);
     return (await append(this.#model, this.#context, tail, this.#signal)).logits;
   }
