@@ -217,6 +217,7 @@ export interface ListedModel {
   readonly family: string;
   /** null for a checkpoint that is not compiled yet. */
   readonly precision: string | null;
+  /** Whether it answers freely; one that does not may still answer fixed questions. */
   readonly chats: boolean;
   readonly bytes: number;
 }
@@ -226,12 +227,12 @@ export async function listModels(): Promise<ListedModel[]> {
   const listed: ListedModel[] = [];
   try {
     const { config, directory } = openCheckpoint(modelDirectory('nano'));
-    const { family, chat } = config.omnivqa;
+    const { family, converses } = config.omnivqa;
     listed.push({
       name: 'nano',
       family,
       precision: null,
-      chats: chat !== null,
+      chats: converses,
       bytes: checkpointBytes(directory),
     });
   } catch (error) {
@@ -247,7 +248,7 @@ export async function listModels(): Promise<ListedModel[]> {
       name: compiled.directory,
       family: config.omnivqa.family,
       precision: precisionOf(manifest),
-      chats: config.omnivqa.chat !== null,
+      chats: config.omnivqa.converses,
       bytes: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
     });
   }

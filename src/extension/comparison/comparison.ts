@@ -9,6 +9,7 @@ import { EncodeHints } from './hints.ts';
 import { EncodeHovers } from './hovers.ts';
 import { LadderTests } from './ladder_tests.ts';
 import { EncodeLenses } from './lenses.ts';
+import { ComparisonPanels } from './panels.ts';
 import { EncodeProblems } from './problems.ts';
 import { EncodeResults } from './results.ts';
 import { type EncodeOutcome, EncodeRuns } from './runs.ts';
@@ -23,6 +24,7 @@ export class Comparison extends Owner {
   readonly #sources: Sources;
   readonly #results: EncodeResults;
   readonly #runs: EncodeRuns;
+  readonly #panels: ComparisonPanels;
 
   constructor(clips: Clips, timelines: Timelines) {
     super();
@@ -32,6 +34,7 @@ export class Comparison extends Owner {
     this.#sources = new Sources(workspaceState);
     this.#results = this.own(new EncodeResults(workspaceState));
     this.#runs = this.own(new EncodeRuns(clips, this.#sources, this.#results));
+    this.#panels = this.own(new ComparisonPanels(clips, timelines, this.#results, this.#runs));
     this.own(new EncodeLenses(this.#documents, this.#results, this.#runs));
     this.own(new EncodeHints(this.#documents, this.#results));
     this.own(new EncodeHovers(this.#documents, this.#results, clips));
@@ -50,10 +53,13 @@ export class Comparison extends Owner {
         const { document, encodes, all } = await this.#meant(clicked, ids);
         if (!document || encodes.length === 0) return this.#run(document, encodes);
         const others = await this.#chooseOthers(document, encodes, all);
-        return others ? this.#run(document, [...encodes, ...others]) : undefined;
+        if (!others) return undefined;
+        this.#panels.show(document);
+        return this.#run(document, [...encodes, ...others]);
       },
       'omnivqa.encodes.compareAll': async (clicked) => {
         const { document, all } = await this.#meant(clicked, []);
+        if (document && all.length > 1) this.#panels.show(document);
         return this.#run(document, all);
       },
       'omnivqa.encodes.chooseSource': async (clicked) => {
@@ -66,6 +72,10 @@ export class Comparison extends Owner {
         if (!known) return;
         const { encoded, worst } = known.result;
         await this.#timelines.show(vscode.Uri.file(encoded), { time: worst.start, span: worst });
+      },
+      'omnivqa.encodes.plot': async (clicked) => {
+        const { document } = await this.#meant(clicked, []);
+        if (document) this.#panels.show(document);
       },
       'omnivqa.encodes.cancel': async (clicked) => {
         const { document } = await this.#meant(clicked, []);

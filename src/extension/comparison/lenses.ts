@@ -55,6 +55,8 @@ export class EncodeLenses extends Owner implements vscode.CodeLensProvider {
             add(vscode.l10n.t('Compare all {0}', encodes.length), 'omnivqa.encodes.compareAll');
         }
       }
+      if (line === document.positionAt(encodes[0]?.start ?? 0).line && this.#results.has(document.uri))
+        add(vscode.l10n.t('Show the comparison'), 'omnivqa.encodes.plot');
       const said = await this.#lastResult(document.uri, here);
       if (said) add(said, 'omnivqa.encodes.show', ids);
     }

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { Measured } from '../../comparison/advice.ts';
 import type { FileEncode } from '../../comparison/encodes.ts';
+import type { EncodeFacts } from '../../protocol/engine.ts';
 import { Owner } from '../disposables.ts';
 import { settingsFor } from '../settings.ts';
 
@@ -11,6 +12,7 @@ export interface EncodeResult extends Measured {
   readonly id: string;
   readonly settings: string;
   readonly label: string;
+  readonly codec: string;
   readonly crf: number | null;
   /** The clip that was encoded, as it was. */
   readonly source: { readonly path: string; readonly size: number; readonly mtime: number };
@@ -22,6 +24,10 @@ export interface EncodeResult extends Measured {
   /** Seconds of the clip encoded per second; null where the clip does not tell its duration. */
   readonly speed: number | null;
   readonly model: string;
+  /** Against the source; null where this ffmpeg can not tell, or the two are not frame for frame the same. */
+  readonly metrics: EncodeFacts['metrics'];
+  /** What of the settings was not carried over, and how the encode differs from its source in time. Untrusted text. */
+  readonly problems: readonly string[];
   /** MOS by time, s. */
   readonly scores: readonly { readonly start: number; readonly end: number; readonly mos: number }[];
   readonly worst: { readonly start: number; readonly end: number; readonly mos: number };
@@ -68,6 +74,14 @@ export class EncodeResults extends Owner {
     const file = await stat(result.source.path).catch(() => null);
     const changed = !file || file.size !== result.source.size || file.mtimeMs !== result.source.mtime;
     return { result, stale: changed ? 'source' : null };
+  }
+
+  /** The newest result of a document. */
+  latest(document: vscode.Uri): EncodeResult | null {
+    return this.#of(document).reduce<EncodeResult | null>(
+      (newest, one) => (newest && newest.measuredAt >= one.measuredAt ? newest : one),
+      null,
+    );
   }
 
   /** Every result of a document that was measured on one clip as it was, with one model, the newest of each settings. */

@@ -6,6 +6,7 @@ import type { Assessment } from '../../assessment/record.ts';
 import type { FileEncode } from '../../comparison/encodes.ts';
 import type { EncodeFacts } from '../../protocol/engine.ts';
 import { OmniError } from '../../protocol/errors.ts';
+import type { JobState } from '../../protocol/timeline.ts';
 import { type Clips, priorities, serialized, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
 import { settingsFor } from '../settings.ts';
@@ -58,6 +59,14 @@ export class EncodeRuns extends Owner {
     if (!one) return null;
     const job = one.file && this.#clips.state(one.file).job?.state;
     return job ? jobText(job) : vscode.l10n.t('encoding');
+  }
+
+  /** What is at work for a document. */
+  running(document: vscode.Uri): readonly { readonly encode: FileEncode; readonly job: JobState | null }[] {
+    return this.#of(document).map(({ encode, file }) => ({
+      encode,
+      job: (file && this.#clips.state(file).job?.state) ?? null,
+    }));
   }
 
   /**
@@ -186,7 +195,7 @@ function resultOf(
   document: vscode.Uri,
   encode: FileEncode,
   record: Assessment,
-  { file, encoder, bytes, speed }: EncodeFacts,
+  { file, encoder, bytes, speed, metrics, problems, alignment }: EncodeFacts,
   source: EncodeResult['source'],
 ): EncodeResult {
   const timeline = record.timeline.map(({ start, end, score }) => ({ start, end, mos: mosOf(score) }));
@@ -197,6 +206,7 @@ function resultOf(
     id: encode.id,
     settings: encode.settings,
     label: encode.label,
+    codec: encode.output.video?.codec ?? '',
     crf: encode.output.video?.crf ?? null,
     source,
     encoded: file,
@@ -204,6 +214,8 @@ function resultOf(
     bytes,
     speed,
     model: settingsFor(document).model,
+    metrics,
+    problems: alignment ? [...problems, alignment.message] : problems,
     mos: record.mos,
     bitrate: duration > 0 ? (picture * 8) / duration : 0,
     scores: courseOf(timeline),

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { explorerRow, openViews, runCommand, type Window } from '../../workbench/window.ts';
+import { explorerRow, openViews, runCommand, type Window, webviewFrame } from '../../workbench/window.ts';
 import { limit, openStudio, picture, render, type Studio } from './support.ts';
 
 let studio: Studio;
@@ -55,7 +55,7 @@ const lens = (page: Page, text: string | RegExp) =>
   page.locator('.contentWidgets .codelens-decoration a').filter({ hasText: text });
 const line = (page: Page, text: string) => page.locator('.view-line').filter({ hasText: text });
 
-test('a script with four CRFs: one click, four results inline, the hover', async () => {
+test('a script with four CRFs: one click, four results inline, the curve, the hover', async () => {
   window = await studio.open();
   const { page } = window;
   await openFile(page, 'encode.sh');
@@ -65,6 +65,9 @@ test('a script with four CRFs: one click, four results inline, the hover', async
 
   await lens(page, 'Compare all 4').click();
   await expect.poll(() => lens(page, /MOS [1-5]\.\d\d/).count(), limit).toBe(4);
+  const comparison = webviewFrame(page);
+  await comparison.getByText('4 of 4 encodes measured').waitFor(limit);
+  await comparison.getByRole('heading', { name: 'source.mp4' }).waitFor();
   await picture(page, 'compare-2-results');
 
   await line(page, 'poor.mp4').hover({ position: { x: 120, y: 8 } });

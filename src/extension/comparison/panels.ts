@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto';
+import { basename } from 'node:path';
+import * as vscode from 'vscode';
+import {
+  type ComparedEncode,
+  type ComparisonHost,
+  type ComparisonView,
+  comparisonPage,
+  comparisonViewProtocol,
+} from '../../protocol/comparison_view.ts';
+import { type Connection, connect } from '../../protocol/rpc.ts';
+import type { Clips } from '../clips.ts';
+import { Owner } from '../disposables.ts';
+import { type Timelines, webviewPort } from '../timelines.ts';
+import type { EncodeResult, EncodeResults } from './results.ts';
+import type { EncodeRuns } from './runs.ts';
+
+/** Parts that every comparison is made of. */
+interface Parts {
+  readonly clips: Clips;
+  readonly timelines: Timelines;
+  readonly results: EncodeResults;
+  readonly runs: EncodeRuns;
+}
+
+/** The comparisons of documents' encodes as curves, a table and differences: one panel per document. */
+export class ComparisonPanels extends Owner {
+  readonly #parts: Parts;
+  readonly #open = new Map<string, ComparisonPanel>();
+
+  constructor(clips: Clips, timelines: Timelines, results: EncodeResults, runs: EncodeRuns) {
+    super();
+    this.#parts = { clips, timelines, results, runs };
+    this.own(
+      results.onDidChange((document) => {
+        this.#open.get(document.toString())?.send();
+      }),
+    );
+    this.own(
+      runs.onDidChange(() => {
+        for (const panel of this.#open.values()) panel.send();
+      }),
+    );
+  }
+
+  override dispose(): void {
+    for (const panel of this.#open.values()) panel.dispose();
+    super.dispose();
+  }
+
+  /** Shows a document's comparison beside it, the one that is open already where there is one. */
+  show(document: vscode.Uri): void {
+    const key = document.toString();
+    const known = this.#open.get(key);
+    if (known) {
+      known.reveal();
+      return;
+    }
+    this.#open.set(key, new ComparisonPanel(document, this.#parts, () => this.#open.delete(key)));
+  }
+}
+
+class ComparisonPanel extends Owner {
+  readonly #document: vscode.Uri;
+  readonly #parts: Parts;
+  readonly #panel: vscode.WebviewPanel;
+  readonly #connection: Connection<ComparisonView>;
+
+  constructor(document: vscode.Uri, parts: Parts, closed: () => void) {
+    super();
+    this.#document = document;
+    this.#parts = parts;
+    const views = vscode.Uri.joinPath(parts.clips.context.extensionUri, 'dist', 'webview');
+    this.#panel = this.own(
+      vscode.window.createWebviewPanel(
+        'omnivqa.comparison',
+        vscode.l10n.t('Comparison: {0}', basename(document.path)),
+        { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true },
+        { enableScripts: true, enableForms: false, localResourceRoots: [views] },
+      ),
+    );
+    const { webview } = this.#panel;
+    this.#connection = connect<ComparisonHost, ComparisonView>(webviewPort(webview), {
+      version: comparisonViewProtocol,
+      handlers: {
+        cancel: () => parts.runs.cancel(document),
+        open: async ({ encode, time }) => {
+          const result = this.#results().find(({ settings }) => settings === encode);
+          if (result) await parts.timelines.show(vscode.Uri.file(result.encoded), { time, span: null });
+        },
+      },
+      listeners: {},
+      onPeer: () => this.send(),
+      onProblem: (problem) => parts.clips.log.warn(`Comparison: ${problem}`),
+    });
+    this.own(new vscode.Disposable(() => this.#connection.dispose()));
+    this.#panel.onDidDispose(() => {
+      closed();
+      this.dispose();
+    });
+    webview.html = comparisonPage({
+      script: webview.asWebviewUri(vscode.Uri.joinPath(views, 'comparison.js')).toString(),
+      style: webview.asWebviewUri(vscode.Uri.joinPath(views, 'comparison.css')).toString(),
+      source: webview.cspSource,
+      nonce: randomBytes(16).toString('base64'),
+      language: vscode.env.language,
+    });
+  }
+
+  reveal(): void {
+    this.#panel.reveal(undefined, true);
+  }
+
+  /** The whole state, as the view shall show it. */
+  send(): void {
+    const running = this.#parts.runs.running(this.#document);
+    const results = this.#results();
+    const known = new Map(results.map((result) => [result.settings, measured(result)]));
+    for (const { encode, job } of running) {
+      known.set(encode.settings, {
+        ...nothing,
+        id: encode.settings,
+        label: encode.label,
+        codec: encode.output.video?.codec ?? '',
+        state: job ? 'assessing' : 'encoding',
+        progress: job?.progress ?? null,
+        eta: job?.eta ?? null,
+      });
+    }
+    this.#connection.update('snapshot', {
+      source: basename(results[0]?.source.path ?? this.#document.path),
+      encodes: [...known.values()],
+      now: Date.now(),
+      error: null,
+    });
+  }
+
+  /** Results that can be held against each other: those of the clip and model that were measured last. */
+  #results(): readonly EncodeResult[] {
+    const latest = this.#parts.results.latest(this.#document);
+    return latest ? this.#parts.results.like(this.#document, latest) : [];
+  }
+}
+
+/** What is not known of an encode before it is measured. */
+const nothing = {
+  progress: null,
+  eta: null,
+  bytes: null,
+  bitrate: null,
+  speed: null,
+  mos: null,
+  vmaf: null,
+  ssim: null,
+  psnr: null,
+  windows: [],
+  madeAt: null,
+  problems: [],
+} satisfies Partial<ComparedEncode>;
+
+const measured = (result: EncodeResult): ComparedEncode => ({
+  ...nothing,
+  id: result.settings,
+  label: result.label,
+  codec: result.codec,
+  state: 'done',
+  bytes: result.bytes,
+  bitrate: result.bitrate,
+  speed: result.speed,
+  mos: result.mos,
+  vmaf: result.metrics?.vmaf ?? null,
+  ssim: result.metrics?.ssim ?? null,
+  psnr: result.metrics?.psnr ?? null,
+  windows: result.scores,
+  madeAt: result.measuredAt,
+  problems: result.problems,
+});
