@@ -380,7 +380,7 @@ class Check:
 
 
 def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check], config: dict, seed: int, out: Path, joint: bool) -> None:
-    """Trains projectors and language model on `draws`; with `joint` the key-frame tower too, at a tenth of the rate. A
+    """Trains projectors and language model on `draws`; with `joint` the key-frame tower too, at its own rate. A
     running average of the weights is what is measured and written to `out`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, int(joint)])
@@ -391,7 +391,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check
     rest = [p for p in network.parameters() if p.requires_grad and id(p) not in frozen]
     groups = [{"params": rest, "base": settings["learning_rate"]}]
     if joint:
-        groups.append({"params": [p for p in tower.parameters() if p.requires_grad], "base": settings["learning_rate"] * 0.1})
+        groups.append({"params": [p for p in tower.parameters() if p.requires_grad], "base": settings["learning_rate"] * settings["tower_rate"]})
     parameters = [p for group in groups for p in group["params"]]
     optimizer = torch.optim.AdamW(groups, settings["learning_rate"], (0.9, 0.98), weight_decay=settings["weight_decay"])
     batch = VERSIONS * sum(draws.batches.shares)
