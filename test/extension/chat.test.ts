@@ -137,4 +137,37 @@ suite('OmniVQA for the models of the editor', () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     assert.match(await ask('Is it any good?'), /Name a video file/);
   });
+
+  test('an agent loop with the local model: it calls the tool that answers, and says what the tool said', async () => {
+    const clip = render('agent.mp4', 3);
+    const [model] = await vscode.lm.selectChatModels({ vendor: 'omnivqa' });
+    assert.ok(model, 'the model is offered');
+    const tools = vscode.lm.tools.filter(({ name }) => name.startsWith('omnivqa_'));
+    const called: string[] = [];
+    const loop = async (question: string) => {
+      const messages = [vscode.LanguageModelChatMessage.User(question)];
+      for (;;) {
+        const { stream } = await model.sendRequest(messages, { tools: [...tools] });
+        const calls: vscode.LanguageModelToolCallPart[] = [];
+        let text = '';
+        for await (const part of stream) {
+          if (part instanceof vscode.LanguageModelToolCallPart) calls.push(part);
+          else if (part instanceof vscode.LanguageModelTextPart) text += part.value;
+        }
+        if (calls.length === 0) return text;
+        messages.push(vscode.LanguageModelChatMessage.Assistant(calls));
+        for (const { callId, name, input } of calls) {
+          called.push(name);
+          assert.equal((input as { path: string }).path, clip.fsPath);
+          const { content } = await vscode.lm.invokeTool(name, { input, toolInvocationToken: undefined });
+          const result = new vscode.LanguageModelToolResultPart(callId, content);
+          messages.push(vscode.LanguageModelChatMessage.User([result]));
+        }
+      }
+    };
+    assert.match(await loop('How good is agent.mp4?'), /^MOS [1-5]\.\d\d of 5 .*\[record of .*agent\.mp4/s);
+    assert.match(await loop('Is there noise in agent.mp4?'), /noise|No distortion was found|no .*noise/i);
+    assert.match(await loop('What happens at 1-2 s of agent.mp4?'), /^1–2 s: MOS [1-5]/);
+    assert.deepEqual(called, ['omnivqa_assess_video', 'omnivqa_list_distortions', 'omnivqa_describe_moment']);
+  });
 });

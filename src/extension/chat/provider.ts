@@ -1,4 +1,5 @@
-import { isAbsolute, resolve } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { basename, isAbsolute, resolve } from 'node:path';
 import * as vscode from 'vscode';
 import { printableLines } from '../../assessment/text.ts';
 import { isVideoName, videoExtensions } from '../../protocol/video_names.ts';
@@ -6,6 +7,7 @@ import { untrusted } from '../clips.ts';
 import { settingsFor } from '../settings.ts';
 import { activeVideo } from '../videos.ts';
 import type { Answers } from './answers.ts';
+import { toolFor } from './tool_choice.ts';
 
 /** Name of the provider, as package.json names it. */
 export const vendor = 'omnivqa';
@@ -58,12 +60,23 @@ export function registerProvider(answers: Answers): vscode.Disposable[] {
           ),
           maxInputTokens: 4096,
           maxOutputTokens: 1024,
-          capabilities: {},
+          capabilities: { toolCalling: true },
         },
       ];
     },
-    async provideLanguageModelChatResponse(_model, messages, _options, progress, token) {
+    async provideLanguageModelChatResponse(_model, messages, { tools }, progress, token) {
       if (!vscode.workspace.isTrusted) throw untrusted();
+      const results = (messages.at(-1)?.content ?? []).filter(
+        (part) => part instanceof vscode.LanguageModelToolResultPart,
+      );
+      if (results.length > 0) {
+        // What a tool of ours says is an answer already, with what it rests on.
+        const said = results.flatMap(({ content }) =>
+          content.flatMap((part) => (part instanceof vscode.LanguageModelTextPart ? [part.value] : [])),
+        );
+        progress.report(new vscode.LanguageModelTextPart(printableLines(said.join('\n'))));
+        return;
+      }
       const asked = messages.filter(({ role }) => role === vscode.LanguageModelChatMessageRole.User);
       const question = asked.at(-1) ? textOf(asked.at(-1)!) : '';
       // The newest message that names a clip decides; otherwise it is the one that the editor shows.
@@ -76,6 +89,13 @@ export function registerProvider(answers: Answers): vscode.Disposable[] {
             vscode.l10n.t('Name a video file of the workspace: this model answers about one clip.'),
           ),
         );
+        return;
+      }
+      const offered = new Set((tools ?? []).map(({ name }) => name));
+      // The clip's own name is not part of what is asked.
+      const choice = toolFor(question.replaceAll(basename(clip.fsPath), ''), clip.fsPath, offered);
+      if (choice) {
+        progress.report(new vscode.LanguageModelToolCallPart(randomUUID(), choice.name, choice.input));
         return;
       }
       const { text, options } = await answers.once(clip.fsPath, question, token);

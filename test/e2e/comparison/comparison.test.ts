@@ -146,19 +146,19 @@ describe('the plot and its table', () => {
   it('are worked with by keyboard alone', async () => {
     await open(snapshot);
     await point('libsvtav1 crf 33').focus();
-    expect(await view.locator('output').textContent()).toBe('libsvtav1 crf 33: MOS 3.80 at 1.6 Mb/s');
+    const readout = () => view.locator('output').textContent();
+    await expect.poll(readout).toBe('libsvtav1 crf 33: MOS 3.80 at 1.6 Mb/s');
     await page.keyboard.press('Enter');
-    expect(await row('libsvtav1 crf 33').getByRole('button').first().getAttribute('aria-pressed')).toBe(
-      'true',
-    );
+    const chosen = row('libsvtav1 crf 33').getByRole('button').first();
+    await expect.poll(() => chosen.getAttribute('aria-pressed')).toBe('true');
     const header = view.getByRole('columnheader', { name: 'MOS' }).first();
     await header.getByRole('button').press('Enter');
-    expect(await header.getAttribute('aria-sort')).toBe('ascending');
+    await expect.poll(() => header.getAttribute('aria-sort')).toBe('ascending');
     await header.getByRole('button').press('Enter');
-    expect(await header.getAttribute('aria-sort')).toBe('descending');
+    await expect.poll(() => header.getAttribute('aria-sort')).toBe('descending');
     await view.getByRole('button', { name: 'Show the largest difference' }).press('Enter');
-    const [asked] = await page.evaluate(() => globalThis.comparison.log);
-    expect(asked).toMatchObject({ name: 'open', params: { encode: 'libsvtav1-49' } });
+    const asked = () => page.evaluate(() => globalThis.comparison.log[0]);
+    await expect.poll(asked).toMatchObject({ name: 'open', params: { encode: 'libsvtav1-49' } });
   });
 
   it('fill in while encodes run, and can be cancelled', async () => {

@@ -145,9 +145,10 @@ test.each(Object.keys(themes) as Theme[])('%s: the conversation is still there, 
   window = await studio.open({ width: 1500, height: 950 });
   const { page } = window;
   await wearsTheme(page, theme);
+  await explorerMenu(page, 'sample.mp4', 'Open the quality timeline');
+  await timelineOf(page);
   await explorerMenu(page, 'sample.mp4', 'Ask about this clip');
   const chat = await chatOf(page);
-  await timelineOf(page);
   await expect.poll(() => chat.locator('article').count(), limit).toBe(2);
   await chat.locator('canvas[data-drawn=true]').first().waitFor(limit);
   await picture(page, `chat-${theme.replaceAll(' ', '-')}`);
