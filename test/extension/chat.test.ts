@@ -105,7 +105,8 @@ suite('OmniVQA for the models of the editor', () => {
       vscode.window.tabGroups.all.map(({ tabs }) =>
         tabs.flatMap(({ input }) => {
           if (input instanceof vscode.TabInputCustom && input.uri.fsPath === clip.fsPath) return 'timeline';
-          const chat = input instanceof vscode.TabInputWebview && input.viewType.includes('omnivqa');
+          const chat =
+            input instanceof vscode.TabInputWebview && input.viewType.endsWith('omnivqa.conversation');
           return chat ? 'chat' : [];
         }),
       );
