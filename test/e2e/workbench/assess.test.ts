@@ -167,7 +167,7 @@ test('by keyboard alone: the palette, the timeline, the export', async () => {
   await page.keyboard.press('Enter');
   await page.getByRole('tab', { name: /^sample\.mp4/ }).waitFor();
   // A palette that opens before the workspace counts as trusted does not list the command, and is not filled again.
-  await page.locator('.editor-actions [aria-label*="Assess quality"]').first().waitFor();
+  await statusBar(page, 'Assess quality').waitFor();
   await runCommand(page, 'OmniVQA: Assess quality');
   const timeline = webviewFrame(page);
   await timeline.locator('[data-state=complete]').waitFor(limit);
