@@ -52,9 +52,9 @@ describe('a store that can not be written', () => {
   it('a full disk: costs a note in the record, not the result, and leaves no pieces', async () => {
     const folder = temporaryDirectory();
     const store = join(folder, 'store');
-    // No file may grow over 2 blocks of 1024 bytes (EFBIG): locks can be written, journals and results can not.
+    // No file may grow over a block of 1024 bytes (EFBIG): locks can be written, journals and results can not.
     const node = join(folder, 'node');
-    writeFileSync(node, `#!/bin/bash\nulimit -f 2\nexec '${process.execPath}' "$@"\n`, { mode: 0o755 });
+    writeFileSync(node, `#!/bin/bash\nulimit -f 1\nexec '${process.execPath}' "$@"\n`, { mode: 0o755 });
     const engine = await startEngine(store, cache, model, { node });
     const { outcome, record } = await engine.assess({ path: clip });
     expect(outcome).toBe('complete');
