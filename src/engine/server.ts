@@ -20,6 +20,7 @@ import { connect, type Port, serializeError } from '../protocol/rpc.ts';
 import type { ExportFormat } from '../protocol/timeline.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
+import { pairedStill, sourceFrames, sourceStill } from '../video/pairs.ts';
 import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
 import { readFilmstrip, readStill } from '../video/stills.ts';
 import { assessVideo } from './assess.ts';
@@ -297,6 +298,16 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
       async still({ path, time, width }, { signal }) {
         rest();
         return readStill(await infoOf(path), time, { width, signal });
+      },
+      async frames({ path }, { signal }) {
+        rest();
+        return sourceFrames(await infoOf(path), signal);
+      },
+      async picture({ source, encode, time }, { signal }) {
+        rest();
+        const clip = await infoOf(source);
+        if (encode === null) return sourceStill(clip, time, { signal });
+        return pairedStill(clip, await infoOf(encode), time, { signal });
       },
       async filmstrip({ path, times, height }, { signal }) {
         rest();

@@ -3,9 +3,10 @@
  * view that was hidden, moved or reloaded is right again after one message.
  */
 import type { SerializedError } from './errors.ts';
+import type { Still } from './timeline.ts';
 
 /** Raised whenever a message of this file changes its meaning. */
-export const comparisonViewProtocol = 1;
+export const comparisonViewProtocol = 2;
 
 /** A part of the source with the quality that an encode has there. Seconds of presentation time. */
 export interface ComparedWindow {
@@ -53,6 +54,14 @@ export interface ComparisonSnapshot {
   readonly error: SerializedError | null;
 }
 
+/** Where the frames of the source are. */
+export interface SourceFrames {
+  /** In order, s since the first frame. */
+  readonly times: readonly number[];
+  readonly width: number;
+  readonly height: number;
+}
+
 /** What the host offers to the view. */
 export interface ComparisonHost {
   readonly requests: {
@@ -60,6 +69,13 @@ export interface ComparisonHost {
     cancel(params: Record<never, never>): void;
     /** Shows an encode's timeline at a moment, s. */
     open(params: { readonly encode: string; readonly time: number }): void;
+    /** The frames of the source, s since the first, and the size of its pictures, px. */
+    frames(params: Record<never, never>): SourceFrames;
+    /**
+     * Every pixel of an encode, or of the source (null), at the time of one of the source's frames. The picture's own
+     * time, on the source's clock, is another where the encode has no frame there.
+     */
+    picture(params: { readonly encode: string | null; readonly time: number }): Still;
   };
   readonly notifications: Record<never, never>;
 }

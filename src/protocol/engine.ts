@@ -111,6 +111,21 @@ export interface EngineService<R> {
      */
     encode(params: { readonly path: string; readonly options: readonly string[] }): EncodeFacts;
     still(params: { readonly path: string; readonly time: number; readonly width: number }): Still;
+    /** The frames of a clip, s since the first, and the size of its pictures, px. */
+    frames(params: { readonly path: string }): {
+      readonly times: readonly number[];
+      readonly width: number;
+      readonly height: number;
+    };
+    /**
+     * Every pixel of the frame of an encode, or of its source (null), at the time of one of the source's frames. The
+     * picture's own time is on the source's clock too.
+     */
+    picture(params: {
+      readonly source: string;
+      readonly encode: string | null;
+      readonly time: number;
+    }): Still;
     filmstrip(params: {
       readonly path: string;
       readonly times: readonly number[];

@@ -255,7 +255,7 @@ async function frameTimes(info: VideoInfo, signal?: AbortSignal): Promise<number
 }
 
 /** Where the first of all streams of a file begins, s: what ffmpeg takes for 0. */
-async function fileStart(info: VideoInfo, signal?: AbortSignal): Promise<number> {
+export async function fileStart(info: VideoInfo, signal?: AbortSignal): Promise<number> {
   const { ffprobe } = await locateFfmpeg();
   const args = ['-hide_banner', '-v', 'error', ...inputLimits.flat(), '-show_entries', 'format=start_time'];
   args.push('-of', 'csv=p=0', '-i', inputUrl(info.path));

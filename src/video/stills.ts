@@ -1,6 +1,6 @@
 /**
  * Single pictures of a video for people to look at: the frame that a player shows at a time, upright, with square
- * pixels, in sRGB-like colours, as JPEG. What the networks see is read by frames.ts.
+ * pixels, in sRGB-like colours, as JPEG, or as PNG where every pixel counts. What the networks see is read by frames.ts.
  *
  * ffmpeg seeks to a key frame some way before the time and decodes up to it. Where it really landed is read from the
  * time stamps of the decoded frames: a picture counts only where a key frame was decoded between the landing and the
@@ -27,6 +27,8 @@ export interface StillOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds without output after which ffmpeg counts as hung; default 60 000. */
   readonly stallTimeout?: number | undefined;
+  /** As PNG, with the pixels as they were decoded; default false. */
+  readonly lossless?: boolean | undefined;
 }
 
 export interface JpegStill extends Still {
@@ -100,7 +102,7 @@ async function decode(
   { location, origin, toneMap }: Opened,
   tasks: readonly Task[],
   size: Size,
-  { signal, stallTimeout = 60_000 }: StillOptions,
+  { signal, stallTimeout = 60_000, lossless = false }: StillOptions,
 ): Promise<Outcome[]> {
   const start = origin ?? 0;
   // Untagged video is converted as players do it: BT.709 for what is larger than standard definition (as in mpv).
@@ -109,8 +111,14 @@ async function decode(
   const finish = [
     `scale=${size.width}:${size.height}:flags=bicubic+${exact}${assumed}`,
     toneMap ?? 'format=gbrp',
-    `scale=flags=bicubic+${exact}:out_color_matrix=bt601:out_range=full`,
-    'format=yuvj420p',
+    ...(lossless
+      ? // A viewer must not convert what is tagged differently: the pixels are to be held against each other.
+        [
+          `scale=flags=bicubic+${exact}`,
+          'format=rgb24',
+          'setparams=color_primaries=unknown:color_trc=unknown',
+        ]
+      : [`scale=flags=bicubic+${exact}:out_color_matrix=bt601:out_range=full`, 'format=yuvj420p']),
     'setsar=1',
   ];
   const filters = tasks.map(({ want }, i) => {
@@ -154,8 +162,15 @@ async function decode(
       ...filters.map((filter, i) => [`-filter:${i}`, filter]),
       ...(size
         ? [
-            ['-c:v', 'mjpeg'],
-            ['-q:v', '3'],
+            ...(lossless
+              ? [
+                  ['-c:v', 'png'],
+                  ['-compression_level', '3'],
+                ]
+              : [
+                  ['-c:v', 'mjpeg'],
+                  ['-q:v', '3'],
+                ]),
             ['-f', 'nut'],
           ]
         : [['-f', 'null']]),
@@ -246,7 +261,7 @@ async function decode(
       const time = single ? (Number.isNaN(shown) && from === null ? 0 : shown) : (chosen[j] ?? Number.NaN);
       // Before a key frame there is nothing to be seen but what a decoder makes up.
       if (from === null ? !Number.isNaN(time) : key <= time)
-        pictures.push({ time, mime: 'image/jpeg', bytes });
+        pictures.push({ time, mime: lossless ? 'image/png' : 'image/jpeg', bytes });
     }
     return { latest, latestStamp, pictures };
   });
@@ -259,6 +274,9 @@ function displaySize({ width, height, sampleAspectRatio }: VideoInfo): Size {
     height: height / Math.max(1, sampleAspectRatio),
   };
 }
+
+/** Size of a clip's still whose lines may have any number of pixels. */
+export const stillSize = (info: VideoInfo): Size => fitted(displaySize(info), 1);
 
 function fitted(display: Size, scale: number): Size {
   const most = Math.min(1, scale, largestSide / Math.max(display.width, display.height));
@@ -294,8 +312,8 @@ async function shownAt(
 }
 
 /**
- * The frame shown at a time: the last one whose presentation time is not later, as a JPEG with square pixels, upright,
- * HDR mapped to SDR where this ffmpeg can. After the end it is the last frame.
+ * The frame shown at a time: the last one whose presentation time is not later, with square pixels, upright, HDR mapped
+ * to SDR where this ffmpeg can. After the end it is the last frame.
  *
  * @param time seconds since the clip's first frame
  * @param options.width most pixels a line may have; smaller pictures stay as they are
@@ -305,7 +323,7 @@ export async function readStill(
   info: VideoInfo,
   time: number,
   options: StillOptions & { readonly width: number },
-): Promise<JpegStill> {
+): Promise<Still> {
   if (!Number.isFinite(time) || !(options.width >= 1)) {
     throw new OmniError('bad_usage', 'A still needs a time and a width of at least 1 px.', 'Correct it.');
   }
@@ -315,7 +333,7 @@ export async function readStill(
   const size = fitted(display, Math.floor(options.width) / display.width);
   const found = await shownAt(info, clip, inside(info, time), size, options);
   await assertUnchanged(info);
-  if (found) return { ...found.still, mime: 'image/jpeg' };
+  if (found) return found.still;
   throw nothingDecoded(info);
 }
 

@@ -8,8 +8,10 @@ import {
   comparisonPage,
   comparisonViewProtocol,
 } from '../../protocol/comparison_view.ts';
+import { OmniError } from '../../protocol/errors.ts';
 import { type Connection, connect } from '../../protocol/rpc.ts';
-import type { Clips } from '../clips.ts';
+import type { Still } from '../../protocol/timeline.ts';
+import { type Clips, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
 import { type Timelines, webviewPort } from '../timelines.ts';
 import type { EncodeResult, EncodeResults } from './results.ts';
@@ -88,6 +90,8 @@ class ComparisonPanel extends Owner {
           const result = this.#results().find(({ settings }) => settings === encode);
           if (result) await parts.timelines.show(vscode.Uri.file(result.encoded), { time, span: null });
         },
+        frames: (_, { signal }) => parts.clips.request('frames', { path: this.#source() }, { signal }),
+        picture: ({ encode, time }, { signal }) => this.#picture(encode, time, signal),
       },
       listeners: {},
       onPeer: () => this.send(),
@@ -105,6 +109,31 @@ class ComparisonPanel extends Owner {
       nonce: randomBytes(16).toString('base64'),
       language: vscode.env.language,
     });
+  }
+
+  /** The clip that the shown encodes are of. */
+  #source(): string {
+    if (!vscode.workspace.isTrusted) throw untrusted();
+    const source = this.#results()[0]?.source.path;
+    return source ?? notMeasured();
+  }
+
+  async #picture(encode: string | null, time: number, signal: AbortSignal): Promise<Still> {
+    const { clips } = this.#parts;
+    const source = this.#source();
+    if (encode === null) return clips.request('picture', { source, encode, time }, { signal });
+    const { encoded, label } = this.#results().find(({ settings }) => settings === encode) ?? notMeasured();
+    try {
+      return await clips.request('picture', { source, encode: encoded, time }, { signal });
+    } catch (error) {
+      if (!OmniError.is(error, 'file_not_found') || error.detail.path !== encoded) throw error;
+      throw new OmniError(
+        'file_not_found',
+        vscode.l10n.t('The encode {0} is not kept any more.', label),
+        vscode.l10n.t('Compare again: it is made anew.'),
+        { path: encoded },
+      );
+    }
   }
 
   reveal(): void {
@@ -141,6 +170,14 @@ class ComparisonPanel extends Owner {
     return latest ? this.#parts.results.like(this.#document, latest) : [];
   }
 }
+
+const notMeasured = (): never => {
+  throw new OmniError(
+    'bad_usage',
+    vscode.l10n.t('That encode was not measured, or its result was forgotten.'),
+    vscode.l10n.t('Compare again.'),
+  );
+};
 
 /** What is not known of an encode before it is measured. */
 const nothing = {
