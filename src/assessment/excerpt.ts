@@ -30,6 +30,7 @@ export function excerpt(record: Assessment, span: Span): Assessment | null {
     score,
     pooling,
     timeline,
+    ...(record.refinements ? { refinements: record.refinements.filter(shared) } : {}),
     distortions: record.distortions?.filter(shared).map(cut) ?? null,
     signals: {
       ...signals,

@@ -74,6 +74,29 @@ const Problem = Type.Object(
 
 const count = Type.Integer({ minimum: 0 });
 
+const Model = Type.Object(
+  {
+    id: Type.String(),
+    revision: Type.String({ description: 'Names the exact weights.' }),
+    precision: Type.String(),
+    provider: Type.String(),
+    compiler: Type.String(),
+  },
+  strict,
+);
+
+const Refinement = Type.Object(
+  {
+    start: seconds('Seconds.'),
+    end: seconds('Seconds, exclusive.'),
+    mos,
+    score,
+    levels: Levels,
+    model: Model,
+  },
+  { ...strict, description: 'What another model says of one window.' },
+);
+
 export const AssessmentSchema = Type.Object(
   {
     schema: Type.Literal(schemaId),
@@ -106,16 +129,7 @@ export const AssessmentSchema = Type.Object(
       },
       strict,
     ),
-    model: Type.Object(
-      {
-        id: Type.String(),
-        revision: Type.String({ description: 'Names the exact weights.' }),
-        precision: Type.String(),
-        provider: Type.String(),
-        compiler: Type.String(),
-      },
-      strict,
-    ),
+    model: Model,
     status: Type.Union([Type.Literal('complete'), Type.Literal('partial'), Type.Literal('cancelled')]),
     coverage: Type.Array(Type.Tuple([seconds('Start, s.'), seconds('End, s.')])),
     mos,
@@ -126,6 +140,12 @@ export const AssessmentSchema = Type.Object(
     timeline: Type.Array(Type.Object({ start: seconds('s'), end: seconds('s'), score }, strict), {
       minItems: 1,
     }),
+    refinements: Type.Optional(
+      Type.Array(Refinement, {
+        description:
+          'What a second model says of the windows that matter most, in order; every other figure is of `model`.',
+      }),
+    ),
     distortions: nullable(
       Type.Array(Distortion, { description: 'Null where the model was not trained to find any.' }),
     ),
@@ -157,6 +177,8 @@ export const AssessmentSchema = Type.Object(
 /** One assessment of one clip: what `*.omnivqa.json` holds. */
 export type Assessment = Static<typeof AssessmentSchema>;
 export type Distortion = Static<typeof Distortion>;
+export type ModelFacts = Static<typeof Model>;
+export type Refinement = Static<typeof Refinement>;
 export type Levels = Static<typeof Levels>;
 export type Pooling = Static<typeof Pooling>;
 export type Span = Static<typeof Span>;

@@ -34,6 +34,14 @@ const good: Readonly<Record<string, Assessment>> = {
     },
   }),
   cancelled: recordOf({ status: 'cancelled', video: { ...recordOf().video, sha256: null, duration: null } }),
+  'refined by another model': recordOf({
+    refinements: [
+      {
+        ...{ start: 2, end: 3, mos: 2.2, score: 30, levels: recordOf().levels },
+        model: { ...recordOf().model, id: 'full', revision: 'f'.repeat(32) },
+      },
+    ],
+  }),
   'with gaps and problems': recordOf({
     status: 'partial',
     coverage: [
