@@ -60,6 +60,24 @@ const tinyConfig = {
   },
 };
 
+/** Wide enough for roundings to average out as in a large one, small enough for float32 in memory. */
+const mediumConfig = {
+  ...fullConfig,
+  hidden_size: 768,
+  intermediate_size: 2304,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  num_key_value_heads: 4,
+  tie_word_embeddings: true,
+  mm_hidden_size: tinyConfig.mm_hidden_size,
+  vision_config: tinyConfig.vision_config,
+};
+
+/** How much of the published shape a random checkpoint has. */
+export type Scale = 'full' | 'medium' | 'tiny';
+
+const configs = { full: fullConfig, medium: mediumConfig, tiny: tinyConfig };
+
 /** Weight files as transformers cuts them: a new one before this many bytes are passed. */
 const shardBytes = 5e9;
 const tinyShardBytes = 20e6;
@@ -70,13 +88,13 @@ const deviation = 0.02;
 const bfloatOne = 0x3f80;
 
 /**
- * Writes a checkpoint of the full shape with random weights: bf16 in shards with an index, N(0, 0.02²), norms one,
- * so that activations stay finite through all layers. Memory is bounded by the pool the numbers are cut from.
+ * Writes a checkpoint with random weights, of the published shape or a smaller one: bf16 in shards with an index,
+ * N(0, 0.02²), norms one, so that activations stay finite through all layers. Memory is bounded by the pool the numbers are cut from.
  *
  * @returns the bytes of all weight files.
  */
-export function writeCheckpoint(directory: string, tiny: boolean): number {
-  const json = tiny ? tinyConfig : fullConfig;
+export function writeCheckpoint(directory: string, scale: Scale): number {
+  const json = configs[scale];
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'config.json'), `${JSON.stringify(json, null, 2)}\n`);
@@ -106,7 +124,7 @@ export function writeCheckpoint(directory: string, tiny: boolean): number {
   const shards: ExpectedTensor[][] = [[]];
   let filled = 0;
   for (const tensor of tensors) {
-    if (filled > 0 && filled + bytesOf(tensor) > (tiny ? tinyShardBytes : shardBytes)) {
+    if (filled > 0 && filled + bytesOf(tensor) > (scale === 'tiny' ? tinyShardBytes : shardBytes)) {
       shards.push([]);
       filled = 0;
     }

@@ -54,7 +54,7 @@ export async function benchFull(
 const MB = 1e6;
 
 async function write(directory: string, work: string, tiny: boolean): Promise<Section> {
-  const { value: bytes, wall } = await clock(() => writeCheckpoint(directory, tiny));
+  const { value: bytes, wall } = await clock(() => writeCheckpoint(directory, tiny ? 'tiny' : 'full'));
   const disk = diskRate(work, probeBytes);
   return {
     title: 'full: writing the checkpoint',

@@ -32,6 +32,7 @@ const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
     (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale === 'tiny'),
   sizes: async () => (await import('./sizes.ts')).benchSizes(root, values.work, sources()),
   monotone: async () => (await import('./monotone.ts')).benchMonotone(root, values.work, sources()),
+  precision: async () => (await import('./precision.ts')).benchPrecision(root, values.work, sources()),
   chat: async () => (await import('./chat.ts')).benchChat(values.work),
   timeline: async () => [
     {
