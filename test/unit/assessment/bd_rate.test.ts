@@ -70,6 +70,20 @@ describe('published numbers', () => {
   });
 });
 
+describe('curves of our own encodes', () => {
+  const own =
+    fixture<
+      { source: string; metric: string; anchor: Pairs; test: Pairs; value?: number; refusal?: string }[]
+    >('own.json');
+  const refusals: Readonly<Record<string, string>> = { BdRateNonMonotonicException: 'not_monotonic' };
+
+  it.each(own)('$source by $metric: as VMAF’s tool', ({ anchor, test, value: expected, refusal }) => {
+    const result = bdRate(points(anchor), points(test));
+    if (refusal) expect(result).toMatchObject({ refusal: refusals[refusal] });
+    else expect(Math.abs(value(result) - expected!)).toBeLessThan(0.005);
+  });
+});
+
 describe('scipy and numpy', () => {
   it.each(scipy.map((one, index) => ({ ...one, index })))(
     'curve $index',
