@@ -3,15 +3,13 @@ import { type BatchEntry, isFailed } from '../assessment/batch.ts';
 import type { Assessment } from '../assessment/record.ts';
 import { textReport } from '../assessment/report_text.ts';
 import { printable } from '../assessment/text.ts';
-import { assessCached, assessVideo } from '../engine/assess.ts';
-import type { EngineModel } from '../engine/models.ts';
 import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { expandInputs } from './inputs.ts';
 import { errorText, exit, type Io, ProgressLine, serialized, styleFor, unread } from './io.ts';
-import { loadForCommand, type RuntimeFlags } from './load.ts';
+import { AssessingModel, type RuntimeFlags } from './load.ts';
 import { documentOf, type Format, jsonLine, OutputFile } from './output.ts';
 
 export interface AssessFlags extends RuntimeFlags {
@@ -52,7 +50,7 @@ async function assessAll(
 ): Promise<{ entries: BatchEntry[]; interrupted: boolean }> {
   const progress = new ProgressLine(io);
   const style = styleFor(io.stdout, io.env);
-  let model: EngineModel | undefined;
+  let model: AssessingModel | undefined;
   const cache = flags.cache ? new ResultCache(join(cacheDirectory(), 'results')) : undefined;
   const entries: BatchEntry[] = [];
   let interrupted = false;
@@ -66,14 +64,13 @@ async function assessAll(
       };
       // A wrong name or an empty file is known without a model.
       const refusal: unknown = await refuseKnownNonVideo(path).catch((error: unknown) => error);
-      if (!refusal) model ??= await loadForCommand(flags.model, flags, io, progress);
+      if (!refusal) model ??= await AssessingModel.load(flags.model, flags, io, progress);
       progress.show(label, 0, null, 'frames');
       let entry: BatchEntry;
       let kept = false;
       try {
         if (refusal || !model) throw refusal;
-        if (cache) ({ record: entry, kept } = await assessCached(path, model, cache, options));
-        else entry = await assessVideo(path, model, options);
+        ({ record: entry, kept } = await model.assess(path, cache, options));
         interrupted = entry.status === 'cancelled';
       } catch (error) {
         entry = { path, error: serialized(error) };

@@ -63,6 +63,8 @@ export interface AssessOptions {
   readonly onStep?: (step: AssessStep) => void;
   /** The file's content, where it was hashed already; otherwise it is hashed beside the work. */
   readonly content?: Content | undefined;
+  /** What there is to say of the attempt, for the record. */
+  readonly notes?: readonly Problem[];
   /** Windows that it holds are not assessed again; without it, nothing outlives the call. */
   readonly store?: WindowStore | undefined;
   /** Told why the work ended before the clip did, where what is finished is returned all the same. */
@@ -89,7 +91,7 @@ export interface AssessOptions {
 export async function assessVideo(
   path: string,
   model: EngineModel,
-  { signal, onProgress, onStep, onStopped, content, store, playhead }: AssessOptions = {},
+  { signal, onProgress, onStep, onStopped, content, notes = [], store, playhead }: AssessOptions = {},
 ): Promise<Assessment> {
   const started = performance.now();
   const { omni, config } = model;
@@ -122,7 +124,7 @@ export async function assessVideo(
     path,
     sha256: content?.sha256 ?? null,
     info,
-    problems,
+    problems: [...problems, ...notes],
     model: {
       id: model.id,
       revision: model.revision,

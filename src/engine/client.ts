@@ -6,6 +6,8 @@ import { setImmediate } from 'node:timers/promises';
 import type { ChatText } from '../protocol/chat.ts';
 import {
   type AssessRequest,
+  type DeviceLimit,
+  type DeviceReport,
   type EngineService,
   engineProtocol,
   type EngineClient as Incoming,
@@ -13,6 +15,7 @@ import {
 } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { type Connection, connect, reviveError } from '../protocol/rpc.ts';
+import { modelKey, nextLimit } from './devices.ts';
 import { ipcPort } from './ipc.ts';
 
 export interface EngineClientOptions<R> {
@@ -31,6 +34,8 @@ export interface EngineClientOptions<R> {
   onChatText?(piece: ChatText): void;
   /** The engine ended unexpectedly: told once each time. `willRestart`: there are jobs to go on with. */
   onCrash(error: OmniError, willRestart: boolean): void;
+  /** A device failed, and the engine with it: told once for each step down. What there is to do goes on by itself. */
+  onDeviceFailed?(limit: DeviceLimit): void;
 }
 
 type Requests<R> = EngineService<R>['requests'];
@@ -58,6 +63,8 @@ interface Running<R> {
   readonly connection: Connection<EngineService<R>>;
   /** Why it ended; `idle` where it had nothing to do. */
   readonly ended: Promise<OmniError | 'idle'>;
+  /** The model that it has loaded, or loads. */
+  device: DeviceReport | null;
 }
 
 /** How often one job may bring the engine down before it is given up. */
@@ -65,6 +72,8 @@ const mostCrashes = 2;
 /** How long an engine that was told to end may take, and how long the last lines of one that has ended, ms. */
 const farewell = 5_000;
 const lastWords = 500;
+/** Dawn's word for memory that the GPU refused: onnxruntime goes on all the same, with buffers that hold nothing. */
+const refused = /WebGPU device error\(3\): (.*)/;
 
 /** Starts the engine with the first request, and again whenever one is needed; `dispose` ends it. */
 export class EngineClient<R> {
@@ -72,6 +81,8 @@ export class EngineClient<R> {
   #starting: Promise<Running<R>> | null = null;
   #running: Running<R> | null = null;
   #disposed = false;
+  /** What engines that are gone have left of devices, by model. */
+  readonly #limits = new Map<string, DeviceLimit>();
   /** By their own number. */
   readonly #jobs = new Map<string, Tracked<R>>();
 
@@ -228,11 +239,20 @@ export class EngineClient<R> {
         rest = lines.pop() ?? '';
         for (const line of lines) {
           onLog('warning', line);
+          const cause = refused.exec(line)?.[1];
+          if (cause) spoilt(`The graphics device is out of memory: ${cause}.`);
           tail.push(line);
           if (tail.length > 20) tail.shift();
         }
       });
     }
+    // What it computes from now on is worth nothing, whether it knows or not.
+    const spoilt = (message: string) => {
+      const { device } = running;
+      if (!device || device.on === 'cpu' || device.failure) return;
+      running.device = { ...device, failure: { code: 'out_of_memory', message } };
+      child.kill('SIGKILL');
+    };
     const crashed = (how: string) =>
       new OmniError(
         'engine_crashed',
@@ -243,7 +263,7 @@ export class EngineClient<R> {
     const ended = new Promise<OmniError | 'idle'>((resolve) => {
       const over = (code: number | null, signal: NodeJS.Signals | null) =>
         // It ends with 0 when it has rested for long, and when it is told to.
-        resolve(code === 0 ? 'idle' : crashed(signal ?? `exit status ${code}`));
+        resolve(code === 0 || running.device?.failure ? 'idle' : crashed(signal ?? `exit status ${code}`));
       child.on('error', (error) => resolve(crashed(error.message)));
       child.on('close', over);
       // A process that it started may hold the streams open; its last words are not waited for then.
@@ -257,17 +277,37 @@ export class EngineClient<R> {
         listeners: {
           job: (update) => this.#updated(update),
           chatText: (piece) => this.#options.onChatText?.(piece),
+          device: (report) => {
+            if (running.device?.failure) return;
+            running.device = report;
+            if (!report.failure) return;
+            const late = setTimeout(() => child.kill('SIGKILL'), farewell);
+            void ended.then(() => clearTimeout(late));
+          },
           log: ({ level, text }) => onLog(level, text),
         },
         onProblem: (problem) => onLog('warning', problem),
       },
     );
-    return { child, connection, ended };
+    const running: Running<R> = { child, connection, ended, device: null };
+    for (const limit of this.#limits.values()) connection.notify('limit', limit);
+    return running;
+  }
+
+  /** After its device an engine is not started again on the same terms. */
+  #stepDown({ device }: Running<R>, crash: OmniError | null, busy: boolean): void {
+    if (!device || device.on === 'cpu' || (!device.failure && !(crash && busy))) return;
+    const key = modelKey(device);
+    const limit = nextLimit(device, device.failure ?? crash!, this.#limits.get(key));
+    this.#limits.set(key, limit);
+    this.#options.onLog('warning', `${limit.message} (${limit.code})`);
+    if (device.failure) this.#options.onDeviceFailed?.(limit);
   }
 
   #ended(reason: OmniError | 'idle'): void {
+    const last = this.#running;
     // One that never came up has a wire that nobody ended.
-    if (this.#running?.child.connected) this.#running.connection.dispose();
+    if (last?.child.connected) last.connection.dispose();
     this.#running = null;
     this.#starting = null;
     if (this.#disposed) {
@@ -278,9 +318,10 @@ export class EngineClient<R> {
     const jobs = [...this.#jobs.values()];
     for (const job of jobs) job.current = null;
     const error = reason === 'idle' ? null : reason;
+    const active = jobs.filter(({ last }) => last?.state && last.state.phase !== 'queued');
+    if (last) this.#stepDown(last, error, active.length > 0);
     if (error) {
       // A job that only waited for its turn is not to blame, where another one ran.
-      const active = jobs.filter(({ last }) => last?.state && last.state.phase !== 'queued');
       for (const job of active.length > 0 ? active : jobs) job.crashes++;
     }
     const again: Tracked<R>[] = [];

@@ -106,6 +106,16 @@ export class Journal implements WindowStore {
     await this.#append({ end });
   }
 
+  /** Takes over what another journal holds of the same clip; there must be nothing in this one. */
+  async inherit(other: Journal): Promise<void> {
+    if (!other.clip) return;
+    await this.begin(other.clip);
+    const { provider } = other.#key;
+    for (const window of other.windows.values()) await this.add({ provider, ...window });
+    if (other.packets) await this.keepPackets(other.packets);
+    if (other.end) await this.finish(other.end);
+  }
+
   /** Lets go of the file, which stays. */
   async close(): Promise<void> {
     const handle = this.#handle;

@@ -1,9 +1,8 @@
-import type { ProviderRequest } from '../model/runtime/providers.ts';
-import { OmniError, type Problem } from '../protocol/errors.ts';
+import { type ProviderRequest, softwareAdapter } from '../model/runtime/providers.ts';
+import type { DeviceLimit, DeviceReport } from '../protocol/engine.ts';
+import type { OmniError, Problem } from '../protocol/errors.ts';
+import { isBroken, isDeviceFailure, loadLimit, modelKey } from './devices.ts';
 import { type EngineModel, loadEngineModel } from './models.ts';
-
-/** After these the sessions of a model are not used again. */
-const broken: readonly string[] = ['out_of_memory', 'runtime_failed'];
 
 /** The model that is loaded: one at a time, kept from job to job, freed when nothing needed it for a time. */
 export class LoadedModel {
@@ -15,6 +14,15 @@ export class LoadedModel {
   #timer: NodeJS.Timeout | undefined;
   /** Called before a model is freed: what holds contexts of it must let go of them. */
   onFree: () => void = () => undefined;
+  /** Called when a model is about to be loaded on something else than the CPU, and when it is known on what it runs. */
+  onDevice: (report: Omit<DeviceReport, 'failure'>) => void = () => undefined;
+  /**
+   * Called when the device has failed that a model ran on: this process must end. Without it, the model is freed and
+   * loaded again by the next use.
+   */
+  onLost: ((report: Omit<DeviceReport, 'failure'>, error: OmniError) => void) | null = null;
+  readonly #limits = new Map<string, DeviceLimit>();
+  #lost: OmniError | null = null;
 
   /** @param idle Milliseconds without use after which the model is freed. */
   constructor(idle: number, onProblem: (problem: Problem) => void) {
@@ -24,6 +32,15 @@ export class LoadedModel {
 
   get model(): EngineModel | null {
     return this.#model;
+  }
+
+  /** To be told before the model is used: what is left of its device. */
+  limit(limit: DeviceLimit): void {
+    this.#limits.set(modelKey(limit), limit);
+  }
+
+  limitOf(model: string, provider: ProviderRequest): DeviceLimit | undefined {
+    return this.#limits.get(modelKey({ model, provider }));
   }
 
   /**
@@ -37,16 +54,21 @@ export class LoadedModel {
     signal: AbortSignal,
     work: (model: EngineModel) => Promise<T>,
   ): Promise<T> {
+    if (this.#lost) throw this.#lost;
     clearTimeout(this.#timer);
     this.#users++;
     try {
-      const wanted = JSON.stringify([name, provider]);
+      const wanted = modelKey({ model: name, provider });
       if (wanted !== this.#name) await this.#free();
-      this.#model ??= await loadEngineModel(name, { provider, signal, onProblem: this.#onProblem });
+      this.#model ??= await this.#load(name, provider, signal);
       this.#name = wanted;
       return await work(this.#model);
     } catch (error) {
-      if (OmniError.is(error) && broken.includes(error.code)) await this.#free();
+      const on = this.#model?.omni.choice.provider ?? (provider === 'auto' ? 'cpu' : provider);
+      if (this.onLost && isDeviceFailure(error, on)) {
+        this.#lost = error;
+        this.onLost({ model: name, provider, on }, error);
+      } else if (isBroken(error)) await this.#free();
       throw error;
     } finally {
       this.#users--;
@@ -55,10 +77,24 @@ export class LoadedModel {
     }
   }
 
+  async #load(name: string, provider: ProviderRequest, signal: AbortSignal): Promise<EngineModel> {
+    const limit = this.limitOf(name, provider);
+    const surely = provider === 'cpu' || limit?.step === 'cpu' || (provider === 'auto' && softwareAdapter());
+    if (!surely) this.onDevice({ model: name, provider, on: null });
+    const model = await loadEngineModel(name, {
+      provider,
+      signal,
+      onProblem: this.#onProblem,
+      limit: limit && loadLimit(limit),
+    });
+    this.onDevice({ model: name, provider, on: model.omni.choice.provider });
+    return model;
+  }
+
   /** Frees the model, unless it is being used. */
   async free(): Promise<void> {
     clearTimeout(this.#timer);
-    if (this.#users === 0) await this.#free();
+    if (this.#users === 0 && !this.#lost) await this.#free();
   }
 
   async #free(): Promise<void> {

@@ -33,7 +33,8 @@ const close = serveEngine(
     process,
     () => new OmniError('disconnected', 'The client is gone.', 'Nothing: the engine ends with it.'),
   ),
-  { store: resolve(store), onIdle: end },
+  // What a lost device still holds is not freed: that may hang, or take as long as the driver likes.
+  { store: resolve(store), onIdle: end, onDeviceFailed: () => process.exit() },
 );
 process.on('disconnect', end);
 process.on('SIGTERM', end);

@@ -17,7 +17,7 @@ import {
   type Manifest,
   openCompiled,
 } from '../model/compiler/manifest.ts';
-import { loadModel, type OmniModel } from '../model/runtime/model.ts';
+import { type LoadLimit, loadModel, type OmniModel } from '../model/runtime/model.ts';
 import type { ProviderRequest } from '../model/runtime/providers.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { cacheDirectory, nanoDirectory } from './paths.ts';
@@ -45,6 +45,7 @@ export interface LoadCall {
   readonly provider?: ProviderRequest;
   readonly precision?: PrecisionRequest;
   readonly threads?: number;
+  readonly limit?: LoadLimit | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onCompile?: (progress: CompileProgress) => void;
   /** Told of what went wrong without stopping anything. */
@@ -178,6 +179,7 @@ export async function loadEngineModel(name: string, call: LoadCall = {}): Promis
   try {
     omni = await loadModel(compiled, {
       provider: call.provider ?? 'auto',
+      limit: call.limit,
       ...(call.threads === undefined ? {} : { threads: call.threads }),
     });
   } catch (error) {

@@ -26,6 +26,7 @@ import { readFilmstrip, readStill } from '../video/stills.ts';
 import { assessVideo } from './assess.ts';
 import { Chats } from './chats.ts';
 import { Contents } from './content.ts';
+import { isDeviceFailure, problemOf } from './devices.ts';
 import { Encodes, outputOf } from './encodes.ts';
 import { tidy, writeWhole } from './files.ts';
 import { JobQueue, type JobResult, type JobWork } from './jobs.ts';
@@ -46,6 +47,8 @@ export interface EngineOptions {
   readonly idleAfter?: number;
   /** Nothing was asked of the engine for long: its process may end. */
   readonly onIdle?: () => void;
+  /** A device failed. Nothing runs any more and the client knows: the process must end. */
+  readonly onDeviceFailed?: () => void;
 }
 
 /** Where a record may have been computed, in the order in which it is looked for. */
@@ -60,7 +63,7 @@ const mostProbes = 64;
  * @returns a function that ends its jobs, keeping finished windows, and resolves when nothing runs any more.
  */
 export function serveEngine(port: Port, options: EngineOptions): () => Promise<void> {
-  const { store, unloadAfter = 5 * 60_000, idleAfter = 20 * 60_000, onIdle } = options;
+  const { store, unloadAfter = 5 * 60_000, idleAfter = 20 * 60_000, onIdle, onDeviceFailed } = options;
   const contents = new Contents(join(store, 'contents'));
   const encodes = new Encodes(join(store, 'encodes'), contents);
   const log = (level: 'info' | 'warning' | 'error', text: string): void =>
@@ -70,12 +73,13 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   const journalFile = (sha256: string, key: ResultKey) =>
     join(store, 'journals', `${resultName(sha256, key)}.jsonl`);
   const results = () => new ResultCache(join(store, 'results'));
-  const keysOf = (identity: ModelIdentity, { provider }: ModelChoice): ResultKey[] => {
+  const keysOf = (identity: ModelIdentity, { model, provider }: ModelChoice): ResultKey[] => {
     const { revision, precision, compiler } = identity;
     // What the loaded model would compute is what a job would find.
     const first = loaded.model?.revision === revision ? [loaded.model.omni.choice.provider] : [];
-    const wanted = provider === 'auto' ? [...new Set([...first, ...kinds])] : [provider];
-    return wanted.map((kind) => ({ revision, precision, compiler, provider: kind }));
+    const fallback = loaded.limitOf(model, provider)?.step === 'cpu' ? ['cpu'] : [];
+    const wanted = new Set(provider === 'auto' ? [...first, ...kinds] : [provider, ...fallback]);
+    return [...wanted].map((kind) => ({ revision, precision, compiler, provider: kind }));
   };
 
   /** The whole record of a content, from this engine's store or from the team's. */
@@ -140,6 +144,8 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           await team?.remove(path);
         }
         const journal = await Journal.open(file, { sha256: content.sha256, ...key });
+        const limit = loaded.limitOf(request.model, request.provider);
+        if (limit && journal.windows.size === 0) await inherit(journal, content.sha256, key);
         job.began(journal.windows.size > 0);
         let stopped: OmniError | null = null;
         try {
@@ -147,6 +153,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
             signal,
             content,
             store: journal,
+            notes: limit ? [problemOf(limit, key.provider)] : [],
             onProgress: job.progress,
             onStep: job.step,
             onStopped: (error) => {
@@ -154,6 +161,9 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
             },
             playhead: job.playhead,
           });
+          // The next process goes on with it.
+          const failure = stopped as OmniError | null;
+          if (failure && loaded.onLost && isDeviceFailure(failure, key.provider)) throw failure;
           if (await cache.put(record, key)) await journal.remove();
           problems.push(...journal.problems, ...cache.problems);
           return await finish(record, false, stopped);
@@ -166,6 +176,18 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
       });
     } finally {
       if (lock !== 'unlockable') await lock.release();
+    }
+  }
+
+  /** Takes over what another provider has finished of a clip, before its device failed. */
+  async function inherit(journal: Journal, sha256: string, key: ResultKey): Promise<void> {
+    for (const provider of kinds) {
+      if (provider === key.provider) continue;
+      const other = { ...key, provider };
+      const earlier = await Journal.open(journalFile(sha256, other), { sha256, ...other });
+      if (earlier.windows.size === 0) continue;
+      await journal.inherit(earlier);
+      return earlier.remove();
     }
   }
 
@@ -190,6 +212,16 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     record: async (where) => (await lookUp(where)).record,
   });
   loaded.onFree = () => chats.release();
+  loaded.onDevice = (report) => connection.notify('device', { ...report, failure: null });
+  loaded.onLost = onDeviceFailed
+    ? (report, error) => {
+        const { code, message } = error;
+        connection.notify('device', { ...report, failure: { code, message } });
+        clearTimeout(idling);
+        // What waits for an answer gets this error before the process ends.
+        void jobs.close().then(() => setImmediate(onDeviceFailed));
+      }
+    : null;
 
   /** What is stored of a clip: the whole record, or what its journal holds. */
   async function lookUp({
@@ -356,6 +388,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     },
     listeners: {
       prioritise: ({ path, time, priority }) => jobs.prioritise(path, time, priority),
+      limit: (limit) => loaded.limit(limit),
     },
     onProblem: (problem) => log('warning', problem),
   });

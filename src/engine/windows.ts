@@ -41,6 +41,8 @@ export interface WindowResult {
   readonly findings: WindowFindings;
   readonly problems: readonly Problem[];
   readonly spent: Spent;
+  /** What it was computed on, where that is not what the others of its journal are computed on. */
+  readonly provider?: string;
 }
 
 /** What the reader said when it had come to the end of the clip. */
@@ -113,6 +115,19 @@ export function compose(facts: ClipFacts, windows: readonly WindowResult[], stat
   if (stopped && stopped.code !== 'cancelled') {
     const message = `${stopped.message} (${stopped.code}) The windows before it are kept.`;
     found.push({ code: 'stopped_early', message, start: last.end });
+  }
+  const elsewhere = windows.filter(
+    ({ provider = facts.model.provider }) => provider !== facts.model.provider,
+  );
+  if (elsewhere.length > 0) {
+    const others = [...new Set(elsewhere.map(({ provider }) => provider))].join(', ');
+    const rest = elsewhere.length === windows.length ? '' : `; the others on ${facts.model.provider}`;
+    found.push({
+      code: 'device_changed',
+      message: `${elsewhere.length} of ${windows.length} windows were computed on ${others}${rest}.`,
+      start: elsewhere[0]!.start,
+      end: elsewhere.at(-1)!.end,
+    });
   }
   const whole = state.end !== null && windows.length === state.end.windows;
   const { timeline, ...overall } = verdict(windows, 0);

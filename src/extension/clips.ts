@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import type { Assessment } from '../assessment/record.ts';
 import { EngineClient } from '../engine/client.ts';
 import type { ChatText } from '../protocol/chat.ts';
-import type { EngineService, JobUpdate } from '../protocol/engine.ts';
+import type { DeviceLimit, EngineService, JobUpdate } from '../protocol/engine.ts';
 import { OmniError, type SerializedError } from '../protocol/errors.ts';
 import { reviveError } from '../protocol/rpc.ts';
 import { Owner } from './disposables.ts';
@@ -70,6 +70,7 @@ export class Clips extends Owner {
       onChatText: (piece) => this.#wrote.fire(piece),
       onLog: (level, text) => log[level === 'warning' ? 'warn' : level](text),
       onCrash: (error, willRestart) => void this.#crashed(error, willRestart),
+      onDeviceFailed: (limit) => void this.#deviceFailed(limit),
     });
   }
 
@@ -260,6 +261,20 @@ export class Clips extends Owner {
     const summary = summarise(uri.fsPath, record, file ? { size: file.size, mtime: file.mtimeMs } : null);
     await this.context.workspaceState.update(indexKey, { ...this.#index(), [uri.fsPath]: summary });
     if (!this.disposed) this.#changed.fire(uri);
+  }
+
+  async #deviceFailed({ step }: DeviceLimit): Promise<void> {
+    this.#crash.fire();
+    const message =
+      step === 'cpu'
+        ? vscode.l10n.t(
+            'The graphics device failed. The work goes on on the CPU, from the last finished window.',
+          )
+        : vscode.l10n.t(
+            'The graphics device failed. The work goes on with less at a time, from the last finished window.',
+          );
+    const show = vscode.l10n.t('Show Log');
+    if ((await vscode.window.showWarningMessage(message, show)) === show) this.log.show();
   }
 
   async #crashed(error: OmniError, willRestart: boolean): Promise<void> {

@@ -19,6 +19,23 @@ export interface ModelChoice {
   readonly provider: 'auto' | 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
 }
 
+/** What a model may still use of the device that it was to run on, after it failed there. */
+export interface DeviceLimit extends ModelChoice {
+  /** `smaller`: the same device with less at a time; `cpu`: another one. */
+  readonly step: 'smaller' | 'cpu';
+  /** What had happened, for the record. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Where a model runs; what its client has to know when the process ends without a word. */
+export interface DeviceReport extends ModelChoice {
+  /** null while it is being loaded. */
+  readonly on: Exclude<ModelChoice['provider'], 'auto'> | null;
+  /** Why the process is about to end: it never uses a device again that failed. */
+  readonly failure: { readonly code: string; readonly message: string } | null;
+}
+
 /** Where a clip's result may be kept beside the engine's own store. */
 export interface ResultPlace {
   /** The workspace's `.omnivqa` folder, where the team keeps results in it; null: only the engine's store. */
@@ -147,6 +164,8 @@ export interface EngineService<R> {
   readonly notifications: {
     /** The user looks at this moment of this clip: its windows come first, from there on. */
     readonly prioritise: { readonly path: string; readonly time: number | null; readonly priority: number };
+    /** Sent before any request: what an earlier process came to know. */
+    readonly limit: DeviceLimit;
   };
 }
 
@@ -158,6 +177,7 @@ export interface EngineClient<R> {
     readonly job: JobUpdate<R>;
     /** Pieces of an answer, in order; the whole answer is what `ask` returns. */
     readonly chatText: ChatText;
+    readonly device: DeviceReport;
     /** A line for the log. */
     readonly log: { readonly level: 'info' | 'warning' | 'error'; readonly text: string };
   };

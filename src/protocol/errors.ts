@@ -41,6 +41,7 @@ export type ErrorCode =
   | 'compiled_invalid'
   | 'provider_unavailable'
   | 'runtime_failed'
+  | 'device_lost'
   | 'out_of_memory'
   | 'context_too_long';
 

@@ -18,7 +18,19 @@ export interface LoadOptions {
   readonly memory?: number;
   /** See `chooseProvider`. */
   readonly selfTestTolerance?: number;
+  /** What a failure in an earlier process has left of the device. */
+  readonly limit?: LoadLimit | undefined;
 }
+
+export interface LoadLimit {
+  /** `smaller`: runs of at most {@link smallMemory}; `cpu`: whatever provider is asked for. */
+  readonly step: 'smaller' | 'cpu';
+  /** What happened, in words. */
+  readonly reason: string;
+}
+
+/** Bytes that the activations of one run may take where a device has failed with more. */
+const smallMemory = 2 ** 27;
 
 export interface RunOptions {
   /** Looked at between runs of a graph. */
@@ -52,17 +64,21 @@ const leastPrefill = 64;
  *   `tokenizer_invalid`.
  */
 export async function loadModel(compiled: CompiledModel, options: LoadOptions = {}): Promise<OmniModel> {
-  const { provider: request = 'auto', threads, selfTestTolerance } = options;
+  const { threads, selfTestTolerance, limit } = options;
+  const request = limit?.step === 'cpu' ? 'cpu' : (options.provider ?? 'auto');
   const { config } = compiled;
   const geometry = {
     heads: config.numAttentionHeads,
     kvHeads: config.numKeyValueHeads,
     headDim: config.headDim,
   };
-  const choice = await chooseProvider(request, geometry, {
+  const chosen = await chooseProvider(request, geometry, {
     ...(selfTestTolerance === undefined ? {} : { tolerance: selfTestTolerance }),
     ...(threads === undefined ? {} : { threads }),
   });
+  // With `cpu` it is said already why it was asked for.
+  const reason = limit && (request === 'cpu' ? limit.reason : `${limit.reason} ${chosen.reason}`);
+  const choice = reason ? { ...chosen, reason } : chosen;
   try {
     return await OmniModel.open(compiled, choice, options);
   } catch (error) {
@@ -116,9 +132,10 @@ export class OmniModel {
   static async open(
     compiled: CompiledModel,
     choice: ProviderChoice,
-    { threads, memory = 2 ** 30 }: LoadOptions = {},
+    { threads, limit, memory: wanted = 2 ** 30 }: LoadOptions = {},
   ): Promise<OmniModel> {
     const { directory } = compiled;
+    const memory = limit?.step === 'smaller' ? Math.min(wanted, smallMemory) : wanted;
     const settings = { provider: choice.provider, ...(threads === undefined ? {} : { threads }) };
     const portable = usesPortable(choice);
     const opened: { release(): Promise<void> }[] = [];

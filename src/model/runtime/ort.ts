@@ -53,7 +53,7 @@ export async function openSession(
 /**
  * Runs a session. An output named in `fetches` with a tensor is written into that tensor.
  *
- * @throws OmniError `out_of_memory`, `runtime_failed`.
+ * @throws OmniError `out_of_memory`, `device_lost`, `runtime_failed`.
  */
 export async function runSession(
   session: InferenceSession,
@@ -73,8 +73,15 @@ export function bundledProviders(): readonly string[] {
   return listSupportedBackends().map(({ name }) => name);
 }
 
+/**
+ * Words of Dawn, Vulkan, Direct3D, CUDA and our own arrays. Dawn reports a buffer that it could not make only where it
+ * is used: everything made of it is "invalid due to a previous error".
+ */
 const memory =
-  /out of memory|bad.?alloc|not enough memory|fail(ed|ure)? to (allocate|create (a )?buffer)|allocation failed|buffer size .* (exceeds|larger)|invalid (typed )?array length/i;
+  /out.of.(device.|host.|pool.)?memory|bad.?alloc|not enough memory|8007000E|ALLOC_FAILED|CUDA failure 2:|fail(ed|ure)? to (allocate|create (a )?(GPU )?buffer)|allocation failed|buffer size .* (exceeds|larger)|invalid due to a previous error|invalid (typed )?array length/i;
+/** DXGI's removed, hung and reset; CUDA's errors after which the context of the process is dead. */
+const lost =
+  /device\]? (is|was) lost|device.lost|device.removed|DEVICE_(REMOVED|HUNG|RESET)|GetDeviceRemovedReason|887A000[567]|CUDA failure (46|700|702|719|999):|illegal memory access|unspecified launch failure/i;
 const absent =
   /no available backend|backend not found|failed to load (shared )?library|no supported adapters|failed to get a webgpu (adapter|device)|execution provider is not (enabled|supported)|not available in this build/i;
 
@@ -83,8 +90,17 @@ export function runtimeError(error: unknown, provider: Provider, doing: string):
   if (OmniError.is(error)) return error;
   const text = error instanceof Error ? error.message : String(error);
   // The first line says what happened; the rest are C++ source paths and signatures.
-  const cause = text.trim().split('\n')[0] ?? '';
+  const cause = (text.trim().split('\n')[0] ?? '').replace(/^.*\bmessage: /, '');
   const detail = { findings: [text] };
+  if (provider !== 'cpu' && lost.test(text)) {
+    return new OmniError(
+      'device_lost',
+      `The graphics device was lost (${provider}): ${cause}`,
+      'Try again: it goes on in a fresh process. If it happens again, update the graphics driver or choose the CPU.',
+      detail,
+      { cause: error },
+    );
+  }
   if (memory.test(text)) {
     return new OmniError(
       'out_of_memory',

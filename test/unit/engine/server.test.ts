@@ -50,7 +50,12 @@ function engine(options: Partial<EngineOptions> = {}) {
   const connection = connect<EngineClient<Assessment>, EngineService<Assessment>>(here, {
     version: engineProtocol,
     handlers: {},
-    listeners: { chatText: () => undefined, job: (update) => void updates.push(update), log: () => {} },
+    listeners: {
+      chatText: () => undefined,
+      device: () => undefined,
+      job: (update) => void updates.push(update),
+      log: () => {},
+    },
   });
   onTestFinished(() => connection.dispose());
   const choice = {
