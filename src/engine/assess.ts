@@ -5,7 +5,7 @@ import type { Rating } from '../model/rater.ts';
 import { spanTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
-import { type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';
+import { type FramePlan, type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';
 import { fingerprint, probeVideo } from '../video/probe.ts';
 import { measureWindow, type Packet, packetSizes } from '../video/signals.ts';
 import { framePlan, nothingDecoded, windowTokens } from './clip.ts';
@@ -216,20 +216,7 @@ export async function assessVideo(
             } else if (value.ended) bound = at;
             break;
           }
-          const window = value;
-          const rated = await rateWindow(window, model, questionsOf(facts.branches), clocked, signal);
-          const result: WindowResult = {
-            index: window.index,
-            start: window.times[0]!,
-            end: window.end,
-            firstFrame: window.firstFrame,
-            frames: window.times.length,
-            ...rated,
-            signals: measureWindow(window, plan.motionSize),
-            findings: window.findings,
-            problems: windowProblems(window, rated.answers, config.motion?.maxPositions),
-            spent,
-          };
+          const result = await assessWindow(value, model, plan, spent, signal);
           // Nothing of another file is kept under this one's name.
           if (store && (await fingerprint(path).catch(() => null)) !== info.fingerprint) throw replaced(path);
           windows.set(result.index, result);
@@ -261,8 +248,36 @@ export async function assessVideo(
 
 type Clocked = <T>(stage: Stage, work: () => Promise<T>) => Promise<T>;
 
+/**
+ * All that is found in one window.
+ *
+ * @param spent Where the time of each stage is added to.
+ */
+export async function assessWindow(
+  window: FrameWindow,
+  model: EngineModel,
+  { motionSize }: Pick<FramePlan, 'motionSize'>,
+  spent: Record<Stage, number>,
+  signal: AbortSignal | undefined,
+): Promise<WindowResult> {
+  const { omnivqa, motion } = model.config;
+  const rated = await rateWindow(window, model, questionsOf(omnivqa.branches), clock(spent), signal);
+  return {
+    index: window.index,
+    start: window.times[0]!,
+    end: window.end,
+    firstFrame: window.firstFrame,
+    frames: window.times.length,
+    ...rated,
+    signals: measureWindow(window, motionSize),
+    findings: window.findings,
+    problems: windowProblems(window, rated.answers, motion?.maxPositions),
+    spent,
+  };
+}
+
 /** Adds the time of each piece of work to its stage's, s. */
-function clock(spent: Record<Stage, number>): Clocked {
+export function clock(spent: Record<Stage, number>): Clocked {
   return async (stage, work) => {
     const from = performance.now();
     try {
@@ -357,7 +372,8 @@ export async function rateWindow(
   return { answers, probes };
 }
 
-const replaced = (path: string) =>
+/** The file is not the one any more that the work was begun on. */
+export const replaced = (path: string) =>
   new OmniError(
     'file_replaced',
     `${path} was changed or removed while it was assessed.`,

@@ -340,7 +340,7 @@ export class EngineClient<R> {
       const update: JobUpdate<R> = {
         job: job.id,
         path: job.request.path,
-        state: { ...waiting, finished, current: null },
+        state: { ...waiting, finished, current: null, ...(job.request.refine ? { refining: true } : {}) },
         record: job.last?.record ?? null,
         error: null,
         outcome: null,

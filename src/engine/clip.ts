@@ -16,8 +16,8 @@ const signalSize = 48;
  *   frames (SlowFast's pathway here: 2,000, which is 10 s at up to 200 fps).
  */
 export function framePlan(
-  { config }: EngineModel,
-  { fps }: VideoInfo,
+  { config }: Pick<EngineModel, 'config'>,
+  { fps }: Pick<VideoInfo, 'fps'>,
   seconds = config.omnivqa.windowSeconds,
 ): FramePlan {
   const most = config.motion ? Math.floor(config.motion.maxPositions / keyInterval(fps)) : seconds;

@@ -99,7 +99,8 @@ export class JobQueue {
 
   /** Queues a clip, or joins the job of the same clip and model. Updates come later than the return. */
   add(request: AssessRequest): string {
-    const key = JSON.stringify([resolve(request.path), request.model, request.provider]);
+    const { path, model, provider, refine = null } = request;
+    const key = JSON.stringify([resolve(path), model, provider, refine]);
     for (const job of this.#jobs.values()) {
       if (job.key !== key || job.ending === 'cancelled') continue;
       job.priority = Math.max(job.priority, request.priority);
@@ -169,7 +170,8 @@ export class JobQueue {
 
   prioritise(path: string, time: number | null, priority: number): void {
     for (const job of this.#jobs.values()) {
-      if (resolve(job.request.path) !== resolve(path)) continue;
+      // What a second model looks at is chosen by what is known of the clip, and waits for first results of others.
+      if (resolve(job.request.path) !== resolve(path) || job.request.refine) continue;
       job.playhead = time;
       job.priority = Math.max(job.priority, priority);
     }
@@ -352,6 +354,7 @@ export class JobQueue {
         framesPerSecond: rate > 0 && step && step.windows.length > 0 ? rate : null,
         finished: step ? spansOf(step) : [],
         current: job.phase === 'running' ? (step?.current ?? null) : null,
+        ...(job.request.refine ? { refining: true } : {}),
       },
       record: this.#record(job),
       error: null,

@@ -13,6 +13,7 @@ import {
   type EngineService,
   engineProtocol,
   type ModelChoice,
+  type RefineChoice,
   type ResultPlace,
 } from '../protocol/engine.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
@@ -33,7 +34,8 @@ import { JobQueue, type JobResult, type JobWork } from './jobs.ts';
 import { Journal } from './journal.ts';
 import { LoadedModel } from './loaded.ts';
 import { Lock } from './lock.ts';
-import { findIdentity, type ModelIdentity } from './models.ts';
+import { findIdentity, type ModelIdentity, modelConfig } from './models.ts';
+import { isRefined, refineAssessment } from './refine.ts';
 import { ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
 import { TeamFolder } from './team.ts';
 import { compose, totalSpent } from './windows.ts';
@@ -111,6 +113,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
 
   async function work(job: JobWork): Promise<JobResult | 'busy'> {
     const { request, signal } = job;
+    if (request.refine) return refine(job, request.refine);
     const { path, fresh } = request;
     await refuseKnownNonVideo(path);
     const content = await contents.of(path, signal);
@@ -176,6 +179,77 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
       });
     } finally {
       if (lock !== 'unlockable') await lock.release();
+    }
+  }
+
+  /** Has the windows of a clip's record that matter most looked at by a second model. */
+  async function refine(
+    { request, signal, began, progress, step }: JobWork,
+    { model: second, windows }: RefineChoice,
+  ): Promise<JobResult | 'busy'> {
+    const { path, teamFolder } = request;
+    await refuseKnownNonVideo(path);
+    const content = await contents.of(path, signal);
+    const team = teamFolder === null ? null : new TeamFolder(teamFolder);
+    const problems: Problem[] = [];
+    const first = await findIdentity(request.model);
+    const record = first && (await findWhole(path, content.sha256, first, request, team, problems));
+    if (!record) {
+      throw new OmniError('bad_usage', `${path} has no whole result to refine.`, 'Assess the clip first.', {
+        path,
+      });
+    }
+    let refined = record;
+    const keep = async () => {
+      const cache = results();
+      await cache.put(refined, record.model);
+      await team?.put(path, refined);
+      problems.push(...cache.problems, ...(team?.problems ?? []));
+    };
+    try {
+      const identity = await findIdentity(second);
+      if (identity && isRefined(record, identity, { config: await modelConfig(second) }, windows)) {
+        return { record: withProblems(record, problems), kept: true, error: null };
+      }
+      return await loaded.use(second, request.provider, signal, async (model) => {
+        const key = resultKey(model);
+        const name = createHash('sha256').update(`${content.sha256} ${model.revision}`).digest('hex');
+        const lock = await Lock.take(join(store, 'locks', `${name}.lock`));
+        if (lock === 'taken') return 'busy';
+        // What that model found in a window is the same whether it was asked about all of the clip or about this.
+        const journal = await Journal.open(journalFile(content.sha256, key), {
+          sha256: content.sha256,
+          ...key,
+        });
+        try {
+          began(journal.windows.size > 0);
+          await refineAssessment(path, record, model, {
+            windows,
+            signal,
+            store: journal,
+            onProgress: progress,
+            onStep: step,
+            onRecord: (so) => {
+              refined = so;
+            },
+          });
+        } finally {
+          problems.push(...journal.problems);
+          await journal.close();
+          if (lock !== 'unlockable') await lock.release();
+          if (refined !== record) await keep();
+        }
+        return { record: withProblems(refined, problems), kept: false, error: null };
+      });
+    } catch (error) {
+      if (signal.aborted || OmniError.is(error, 'file_replaced')) throw error;
+      const { code, message, next } = serializeError(error);
+      const failed = `The windows that matter most could not be refined with ${second}: ${message} ${next} (${code})`;
+      return {
+        record: withProblems(refined, [...problems, { code: 'not_refined', message: failed }]),
+        kept: false,
+        error: null,
+      };
     }
   }
 

@@ -46,7 +46,7 @@ export class TeamFolder {
 
   /**
    * Writes a clip's record. One that a newer version wrote is left alone; one that can not be read is moved aside. A
-   * whole one of the same content and model stays.
+   * whole one of the same content and model stays, unless a second model has refined this one.
    */
   async put(path: string, record: Assessment): Promise<void> {
     const file = this.fileOf(path);
@@ -62,7 +62,7 @@ export class TeamFolder {
     }
     const same =
       before?.video.sha256 === record.video.sha256 && before?.model.revision === record.model.revision;
-    if (same && before?.status === 'complete') return;
+    if (same && before?.status === 'complete' && !record.refinements) return;
     // A path of this machine says nothing to the others.
     const shown = (this.#inside(path) ?? basename(path)).split(sep).join('/');
     try {

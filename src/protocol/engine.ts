@@ -42,12 +42,22 @@ export interface ResultPlace {
   readonly teamFolder: string | null;
 }
 
+/** A second model that looks at the windows of an assessed clip that matter most. */
+export interface RefineChoice {
+  /** The path of a checkpoint or compiled directory. */
+  readonly model: string;
+  /** Most windows that it looks at. */
+  readonly windows: number;
+}
+
 export interface AssessRequest extends ModelChoice, ResultPlace {
   readonly path: string;
   /** Higher runs first; the running job is not interrupted by an equal one. */
   readonly priority: number;
   /** Assess again although there is a result. */
   readonly fresh: boolean;
+  /** Does not assess the clip, but has its result, which must be there, refined by a second model. */
+  readonly refine?: RefineChoice | null;
 }
 
 /** What a client follows of one job. A terminal state is sent once, as the job's last update. */

@@ -41,6 +41,8 @@ export interface JobState {
   readonly finished: readonly Span[];
   /** The span that is being worked on. */
   readonly current: Span | null;
+  /** A second model looks at windows of a record that is there already. */
+  readonly refining?: boolean;
 }
 
 /** Where the picture comes from. */
