@@ -210,7 +210,8 @@ export class Chats {
         if (signal.aborted) throw cancelled();
         const prefix = paths.length > 1 ? `${answers.length > 0 ? '\n' : ''}${nameOf(path)}: ` : '';
         if (prefix) onText(prefix);
-        const record = await this.#options.record({ ...opened, path }).catch(() => null);
+        const known = { ...opened, path, model: opened.assessedBy ?? opened.model };
+        const record = await this.#options.record(known).catch(() => null);
         const span = asked ?? opened.span;
         const answer = probes
           ? await this.#probed(path, question, span, record, model, signal)

@@ -126,7 +126,7 @@ export async function refineAssessment(
         id: model.id,
         revision: model.revision,
         precision: model.precision,
-        provider: omni.choice.provider,
+        provider: result.provider ?? omni.choice.provider,
         compiler: model.compiler,
       },
     });

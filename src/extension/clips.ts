@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import type { Assessment } from '../assessment/record.ts';
 import { EngineClient } from '../engine/client.ts';
 import type { ChatText } from '../protocol/chat.ts';
-import type { DeviceLimit, EngineService, JobUpdate } from '../protocol/engine.ts';
+import type { AssessRequest, DeviceLimit, EngineService, JobUpdate } from '../protocol/engine.ts';
 import { OmniError, type SerializedError } from '../protocol/errors.ts';
 import { reviveError } from '../protocol/rpc.ts';
 import { Owner } from './disposables.ts';
@@ -27,7 +27,7 @@ type Result<M extends keyof Requests> = Awaited<ReturnType<Requests[M]>>;
 
 const indexKey = 'omnivqa.results';
 /** How jobs rank: what the user looks at before what was asked for in a batch. */
-export const priorities = { batch: 0, asked: 10, visible: 20 } as const;
+export const priorities = { refining: -10, batch: 0, asked: 10, visible: 20 } as const;
 
 /**
  * The clips of this window: their jobs in the engine, their records while someone looks at them, and a summary of
@@ -136,21 +136,39 @@ export class Clips extends Owner {
     },
   ): Promise<JobUpdate<Assessment>> {
     if (!vscode.workspace.isTrusted) throw untrusted();
-    const { model, provider } = settingsFor(uri);
+    const { model, provider, refine } = settingsFor(uri);
     const path = uri.fsPath;
+    // What a second model says would be of the result that is given up.
+    if (this.state(uri).job?.state?.refining) await this.cancel(uri);
     if (!listed) this.#unlisted.add(path);
     this.#set({ ...this.state(uri), error: null });
-    const { job } = await this.request('assess', {
-      path,
-      model,
-      provider,
-      priority,
-      fresh,
-      teamFolder: teamFolder(uri),
-    });
+    const request = { path, model, provider, priority, fresh, teamFolder: teamFolder(uri) };
+    const { job } = await this.request('assess', request);
+    const update = await this.#over(job);
+    if (refine && listed && update.outcome === 'complete') {
+      void this.#refine({ ...request, priority: priorities.refining, fresh: false, refine });
+    }
+    return update;
+  }
+
+  /** Has a finished result looked at by a second model; the state of the clip says how it goes. */
+  async #refine(request: AssessRequest): Promise<void> {
+    try {
+      const { job } = await this.request('assess', request);
+      const { record } = await this.#over(job);
+      for (const { code, message } of record?.problems ?? []) {
+        if (code === 'not_refined') this.log.warn(`${request.path}: ${message}`);
+      }
+    } catch (error) {
+      this.log.warn(`${request.path}: ${serialized(error).message}`);
+    }
+  }
+
+  /** The last update of a job. */
+  #over(job: string): Promise<JobUpdate<Assessment>> {
     const ended = this.#ended.get(job);
     this.#ended.delete(job);
-    if (ended) return ended;
+    if (ended) return Promise.resolve(ended);
     return new Promise((resolve) => {
       this.#waiting.set(job, [...(this.#waiting.get(job) ?? []), resolve]);
     });
@@ -166,7 +184,7 @@ export class Clips extends Owner {
     const path = uri.fsPath;
     this.#watched.set(path, (this.#watched.get(path) ?? 0) + 1);
     const { record, job } = this.state(uri);
-    if (!record && !job) void this.lookUp(uri);
+    if (!record && (!job || job.state?.refining)) void this.lookUp(uri);
     return new vscode.Disposable(() => {
       const left = (this.#watched.get(path) ?? 1) - 1;
       if (left > 0) this.#watched.set(path, left);
@@ -188,9 +206,10 @@ export class Clips extends Owner {
         teamFolder: teamFolder(uri),
       });
       for (const { code, message } of problems) this.log.warn(`${uri.fsPath}: ${message} (${code})`);
-      if (this.state(uri).job) return;
+      const { job } = this.state(uri);
+      if (job && !job.state?.refining) return;
       // Why the last job ended stays true until there is something newer to say.
-      this.#set({ uri, job: null, record, error: record ? null : this.state(uri).error });
+      this.#set({ uri, job, record, error: record ? null : this.state(uri).error });
       if (record && record.status !== 'cancelled') await this.#remember(uri, record);
     } catch (error) {
       this.#set({ ...this.state(uri), error: serialized(error) });

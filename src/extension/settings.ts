@@ -1,10 +1,14 @@
 import * as vscode from 'vscode';
-import type { ModelChoice } from '../protocol/engine.ts';
+import type { ModelChoice, RefineChoice } from '../protocol/engine.ts';
 
 /** The user's settings, read at the moment they are needed: none is kept. */
 export interface Settings extends ModelChoice {
   /** MOS below which a clip misses its target; null: none set. */
   readonly threshold: number | null;
+  /** The second model for the windows that matter most; null: none. */
+  readonly refine: RefineChoice | null;
+  /** The model that is asked about clips: `model`, unless there is one for it alone. */
+  readonly chatModel: string;
   /** Binary or directory; empty: PATH. */
   readonly ffmpeg: string;
   /** Node binary for the engine; empty: looked for. */
@@ -18,8 +22,13 @@ export interface Settings extends ModelChoice {
 export function settingsFor(uri?: vscode.Uri): Settings {
   const values = vscode.workspace.getConfiguration('omnivqa', uri ?? null);
   const threshold = values.get<number | null>('threshold', null);
+  const model = values.get<string>('model', 'nano').trim() || 'nano';
+  const second = values.get<string>('refineModel', '').trim();
+  const windows = Math.round(values.get<number>('refineWindows', 3));
   return {
-    model: values.get<string>('model', 'nano').trim() || 'nano',
+    model,
+    refine: second && second !== model && windows >= 1 ? { model: second, windows } : null,
+    chatModel: values.get<string>('chatModel', '').trim() || model,
     provider: values.get<Settings['provider']>('provider', 'auto'),
     threshold: typeof threshold === 'number' && threshold >= 1 && threshold <= 5 ? threshold : null,
     ffmpeg: values.get<string>('ffmpegPath', '').trim(),

@@ -228,10 +228,12 @@ class Timeline extends Owner {
   send(): void {
     const { job, record, error } = this.#clips.state(this.#uri);
     const actions: TimelineAction[] = ['ask', 'reveal', 'external'];
+    // While a second model looks at a result, that can be used as any other.
+    const busy = job !== null && !job.state?.refining;
     if (job) actions.push('cancel');
-    else if (vscode.workspace.isTrusted) actions.push('assess');
+    if (!busy && vscode.workspace.isTrusted) actions.push('assess');
     if (record) actions.push('record');
-    if (record && !job) actions.push('export');
+    if (record && !busy) actions.push('export');
     if (job) this.#failure = null;
     this.#connection.update('snapshot', {
       clip: { name: basename(this.#uri.fsPath), path: vscode.workspace.asRelativePath(this.#uri, false) },

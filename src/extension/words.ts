@@ -36,6 +36,7 @@ export const mosText = (mos: number): string => `MOS ${mos.toFixed(2)}`;
 export function jobText(state: JobState): string {
   if (state.phase === 'queued') return vscode.l10n.t('waiting');
   if (state.phase === 'starting') return vscode.l10n.t('starting');
+  if (state.refining && state.phase === 'running') return vscode.l10n.t('refining the worst moments');
   if (state.phase === 'cancelling') return vscode.l10n.t('cancelling');
   const parts: string[] = [];
   if (state.progress !== null) parts.push(`${Math.floor(state.progress * 100)} %`);

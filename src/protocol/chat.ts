@@ -102,6 +102,8 @@ export interface ChatOpened {
 
 export interface ChatOpenRequest extends ModelChoice, ResultPlace {
   readonly path: string;
+  /** The model whose result of the clip answers are held against; by default the one that is asked. */
+  readonly assessedBy?: string;
   /** What questions are about that name no other; null: the whole clip. */
   readonly span: Span | null;
 }

@@ -34,8 +34,8 @@ export class Answers extends Owner {
     this.own(clips.onDidLoseEngine(() => this.#open.clear()));
     this.own(
       vscode.workspace.onDidChangeConfiguration((change) => {
-        if (!change.affectsConfiguration('omnivqa.model') && !change.affectsConfiguration('omnivqa.provider'))
-          return;
+        const ours = ['omnivqa.model', 'omnivqa.chatModel', 'omnivqa.provider'];
+        if (!ours.some((name) => change.affectsConfiguration(name))) return;
         for (const path of [...this.#open.keys()]) this.close(path);
       }),
     );
@@ -47,10 +47,17 @@ export class Answers extends Owner {
     return { path, model, provider, teamFolder: teamFolder(uri) };
   }
 
+  /** What is asked may be another model than the one whose result of the clip is known. */
+  #conversation(path: string) {
+    const where = this.#where(path);
+    const { chatModel } = settingsFor(vscode.Uri.file(path));
+    return { ...where, model: chatModel, assessedBy: where.model, span: null };
+  }
+
   #opened(path: string): Promise<ChatOpened> {
     const known = this.#open.get(path);
     if (known) return known;
-    const opening = this.#clips.request('chatOpen', { ...this.#where(path), span: null });
+    const opening = this.#clips.request('chatOpen', this.#conversation(path));
     this.#open.set(path, opening);
     opening.catch(() => {
       if (this.#open.get(path) === opening) this.#open.delete(path);
@@ -107,11 +114,7 @@ export class Answers extends Owner {
     const cancelling = token.onCancellationRequested(() => abort.abort());
     const { signal } = abort;
     try {
-      const { chat } = await this.#clips.request(
-        'chatOpen',
-        { ...this.#where(path), span: null },
-        { signal },
-      );
+      const { chat } = await this.#clips.request('chatOpen', this.#conversation(path), { signal });
       try {
         const asked = { chat, turn: randomUUID(), question, span: null, attachments: [] };
         return answered(await this.#clips.request('ask', asked, { signal }));

@@ -47,7 +47,7 @@ export function registerProvider(answers: Answers): vscode.Disposable[] {
     onDidChangeLanguageModelChatInformation: changed.event,
     provideLanguageModelChatInformation: () => {
       if (!vscode.workspace.isTrusted) return [];
-      const { model } = settingsFor();
+      const { chatModel: model } = settingsFor();
       const name = model === 'nano' ? 'OmniVQA-Nano' : `OmniVQA (${model})`;
       return [
         {
@@ -109,7 +109,8 @@ export function registerProvider(answers: Answers): vscode.Disposable[] {
     changed,
     vscode.workspace.onDidGrantWorkspaceTrust(() => changed.fire()),
     vscode.workspace.onDidChangeConfiguration((change) => {
-      if (change.affectsConfiguration('omnivqa.model')) changed.fire();
+      const ours = ['omnivqa.model', 'omnivqa.chatModel'];
+      if (ours.some((name) => change.affectsConfiguration(name))) changed.fire();
     }),
     vscode.lm.registerLanguageModelChatProvider(vendor, provider),
   ];
