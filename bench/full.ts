@@ -72,7 +72,12 @@ async function write(directory: string, work: string, tiny: boolean): Promise<Se
 async function compile(root: string, source: string, target: string, work: string): Promise<Section> {
   if (!existsSync(source)) throw new Error(`There is no checkpoint in ${source}: run the step write first.`);
   rmSync(target, { recursive: true, force: true });
-  const usage = await runNode([join(root, 'dist', 'bench', 'compile_worker.mjs'), source, target]);
+  const usage = await runNode([
+    join(root, 'dist', 'bench', 'compile_worker.mjs'),
+    source,
+    target,
+    join(root, 'dist', 'pack_worker.mjs'),
+  ]);
   const disk = diskRate(work, probeBytes);
   const [read, written] = [weightBytes(source), weightBytes(target)];
   const ideal = read / disk.read + written / disk.write;

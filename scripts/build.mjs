@@ -9,7 +9,11 @@ import { buildWebviews } from './webview.mjs';
 
 await build({
   absWorkingDir: root,
-  entryPoints: { cli: 'src/cli/omnivqa.ts', engine: 'src/engine/main.ts' },
+  entryPoints: {
+    cli: 'src/cli/omnivqa.ts',
+    engine: 'src/engine/main.ts',
+    pack_worker: 'src/model/compiler/pack_worker.ts',
+  },
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,

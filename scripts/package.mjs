@@ -36,6 +36,7 @@ const ours = [
   'dist/encodes.cjs',
   'dist/engine.mjs',
   'dist/cli.mjs',
+  'dist/pack_worker.mjs',
   'dist/webview/timeline.js',
   'dist/webview/timeline.css',
   'dist/webview/chat.js',

@@ -11,6 +11,7 @@ import {
   modelDirectory,
   type PrecisionRequest,
   precisionOf,
+  threadsFor,
 } from '../engine/models.ts';
 import type { Stage } from '../engine/windows.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint/checkpoint.ts';
@@ -77,6 +78,7 @@ export async function compileCommand(
         ? await compiledModel(name, { precision, signal: io.signal, onCompile: onProgress })
         : await compileCheckpoint(directory, vacant(output), {
             ...compileOptions(directory, precision),
+            ...threadsFor(directory),
             signal: io.signal,
             onProgress,
           });

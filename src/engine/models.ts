@@ -17,10 +17,11 @@ import {
   type Manifest,
   openCompiled,
 } from '../model/compiler/manifest.ts';
+import type { PackWorkers } from '../model/compiler/packing.ts';
 import { type LoadLimit, loadModel, type OmniModel } from '../model/runtime/model.ts';
 import type { ProviderRequest } from '../model/runtime/providers.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
-import { cacheDirectory, nanoDirectory } from './paths.ts';
+import { cacheDirectory, nanoDirectory, packWorkers } from './paths.ts';
 
 /** A model that is loaded, with what a record says of it. */
 export interface EngineModel {
@@ -92,8 +93,15 @@ export async function compiledModel(name: string, call: LoadCall = {}): Promise<
   return compileCached(directory, join(cacheDirectory(), 'models'), compileCall(directory, call));
 }
 
+/** A small checkpoint is compiled before threads would have started. */
+export const threadsFor = (directory: string): { workers?: PackWorkers } => {
+  const workers = checkpointBytes(directory) > smallCheckpoint ? packWorkers() : undefined;
+  return workers ? { workers } : {};
+};
+
 const compileCall = (directory: string, { precision, signal, onCompile }: LoadCall) => ({
   ...compileOptions(directory, precision),
+  ...threadsFor(directory),
   signal,
   ...(onCompile ? { onProgress: onCompile } : {}),
 });

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { PackWorkers } from '../model/compiler/packing.ts';
 import { OmniError } from '../protocol/errors.ts';
 
 /** Where compiled models and results are kept: OMNIVQA_CACHE, or the platform's place for caches. */
@@ -26,4 +27,10 @@ export function nanoDirectory(): string {
     'The embedded model is missing from this installation.',
     'Install OmniVQA again, or name a checkpoint directory with --model.',
   );
+}
+
+/** Threads that pack weights, one for each core; undefined where this code does not run from its bundle. */
+export function packWorkers(): PackWorkers | undefined {
+  const script = join(dirname(fileURLToPath(import.meta.url)), 'pack_worker.mjs');
+  return existsSync(script) ? { script, count: availableParallelism() } : undefined;
 }

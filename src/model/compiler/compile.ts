@@ -19,6 +19,7 @@ import {
   sha256Of,
 } from './manifest.ts';
 import { motionGraph } from './motion.ts';
+import { openPacker, type PackWorkers } from './packing.ts';
 import { visionGraph } from './vision.ts';
 import { type Watch, WeightFile, Weights, writeError } from './weights.ts';
 
@@ -31,6 +32,8 @@ export interface CompileProgress {
 export interface CompileCall extends Partial<CompileOptions> {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: CompileProgress) => void;
+  /** Threads that pack the weights; without them it is done in the calling one. */
+  readonly workers?: PackWorkers | undefined;
 }
 
 /** Files of a checkpoint that a compiled directory takes along as they are. */
@@ -53,7 +56,7 @@ export const defaultOptions: CompileOptions = {
 export async function compileCheckpoint(
   source: string,
   directory: string,
-  { signal, onProgress, precision, accuracyLevel }: CompileCall = {},
+  { signal, onProgress, precision, accuracyLevel, workers }: CompileCall = {},
 ): Promise<CompiledModel> {
   const options: CompileOptions = {
     precision: precision ?? defaultOptions.precision,
@@ -91,6 +94,7 @@ export async function compileCheckpoint(
 
   const partial = `${directory}${partialMark}${process.pid}-${randomBytes(4).toString('hex')}`;
   let open: WeightFile | undefined;
+  const packer = openPacker(workers);
   try {
     await removeAbandoned(directory);
     await mkdir(partial, { recursive: true });
@@ -105,7 +109,7 @@ export async function compileCheckpoint(
       build: (weights: Weights) => { readonly graphs: Readonly<Record<string, Graph>>; readonly result: T },
     ): Promise<T> => {
       open = new WeightFile(join(partial, `${name}.weights`));
-      const weights = new Weights(checkpoint, open, watch);
+      const weights = new Weights(checkpoint, open, packer, watch);
       const { graphs, result } = build(weights);
       for (const [file, graph] of Object.entries(graphs)) await put(file, graph.encode(name));
       await weights.write();
@@ -179,6 +183,8 @@ export async function compileCheckpoint(
     // What can not be removed (no folder to write to in the first place) must not hide why it is to be removed.
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     throw writeError(error, directory);
+  } finally {
+    await packer.close();
   }
 }
 

@@ -6,7 +6,8 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { toHalves } from '../checkpoint/half.ts';
 import { type StoredTensor, TensorReader } from '../checkpoint/safetensors.ts';
 import { type DataType, dataType, type External, type Graph } from './graph.ts';
-import { blockSize, quantisedRowBytes, quantiseRows } from './quantise.ts';
+import type { PackedRows, Packer } from './packing.ts';
+import { blockSize } from './quantise.ts';
 
 /** How the matrices of a part are stored; vectors, norms and convolutions are always float32. */
 export type Precision = 'fp32' | 'fp16' | 'int8' | 'int4';
@@ -106,13 +107,15 @@ export class Weights {
   readonly #checkpoint: Checkpoint;
   readonly #file: WeightFile;
   readonly #watch: Watch;
+  readonly #packer: Packer;
   readonly #reader = new TensorReader();
   readonly #placed = new Map<string, readonly [DataType, readonly number[], External]>();
   readonly #jobs: Job[] = [];
   #end = 0;
 
-  constructor(checkpoint: Checkpoint, file: WeightFile, watch: Watch) {
+  constructor(checkpoint: Checkpoint, file: WeightFile, packer: Packer, watch: Watch) {
     this.#checkpoint = checkpoint;
+    this.#packer = packer;
     this.#file = file;
     this.#watch = watch;
   }
@@ -240,22 +243,26 @@ export class Weights {
   /** Writes a matrix as packed rows and returns their scales. */
   async #quantise(tensor: StoredTensor, bits: 4 | 8): Promise<Float32Array> {
     const [out, width] = tensor.shape as [number, number];
-    const blocks = Math.ceil(width / blockSize);
-    const rowBytes = quantisedRowBytes(width, bits);
     const perPiece = Math.max(1, Math.min(out, Math.floor(pieceElements / width)));
-    const piece = new Float32Array(perPiece * width);
-    const packed = new Uint8Array(perPiece * rowBytes);
-    const scales = new Float32Array(out * blocks);
-    for (let row = 0; row < out; row += perPiece) {
-      await this.#watch.breathe();
-      const count = Math.min(perPiece, out - row);
-      this.#reader.read(tensor, row * width, count * width, piece);
-      const steps = scales.subarray(row * blocks, (row + count) * blocks);
-      quantiseRows(piece, count, width, bits, packed, steps);
-      this.#file.write(packed.subarray(0, count * rowBytes));
-      this.#watch.onConsumed((tensor.bytes / out) * count);
+    const scales = new Float32Array(out * Math.ceil(width / blockSize));
+    const ordered: Promise<PackedRows>[] = [];
+    try {
+      for (let row = 0, next = 0; row < out; row += perPiece) {
+        for (; next < out && ordered.length < this.#packer.ahead; next += perPiece) {
+          const count = Math.min(perPiece, out - next);
+          ordered.push(this.#packer.pack({ tensor, from: next, count, bits }));
+        }
+        await this.#watch.breathe();
+        const piece = await ordered.shift()!;
+        this.#file.write(piece.packed);
+        scales.set(piece.scales, row * (scales.length / out));
+        this.#watch.onConsumed((tensor.bytes / out) * Math.min(perPiece, out - row));
+      }
+      return scales;
+    } finally {
+      // What was ordered and is not needed any more ends as it may.
+      void Promise.allSettled(ordered);
     }
-    return scales;
   }
 
   #place(graph: Graph, key: string, type: DataType, shape: readonly number[], run: Job['run']): string {

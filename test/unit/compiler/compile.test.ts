@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -8,14 +9,16 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { InferenceSession } from 'onnxruntime-node';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileCached, compileCheckpoint } from '../../../src/model/compiler/compile.ts';
 import { openCompiled } from '../../../src/model/compiler/manifest.ts';
 import { quantisedRowBytes, quantiseRows } from '../../../src/model/compiler/quantise.ts';
-import { copyCheckpoint, fixtures } from '../../support/checkpoints.ts';
+import { copyCheckpoint, fixtures, type Header } from '../../support/checkpoints.ts';
 import { flipBits, temporaryDirectory } from '../../support/media.ts';
 
 const source = join(fixtures, 'separate-patch');
@@ -43,6 +46,60 @@ describe('block-wise quantisation', () => {
       }
     }
     expect(packed.every((_, i) => bits === 4 || packed[i]! > 0)).toBe(true);
+  });
+});
+
+describe('threads', () => {
+  let folder: string;
+  let script: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'omnivqa-threads-'));
+    script = join(folder, 'pack_worker.mjs');
+    const entryPoints = [
+      fileURLToPath(new URL('../../../src/model/compiler/pack_worker.ts', import.meta.url)),
+    ];
+    await build({ entryPoints, outfile: script, bundle: true, platform: 'node', format: 'esm' });
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('write the same bytes as no threads', async () => {
+    const precision = { decoder: 'int4', vision: 'int8' } as const;
+    const folder = temporaryDirectory();
+    const alone = await compileCheckpoint(source, join(folder, 'alone'), { precision });
+    const threads = await compileCheckpoint(source, join(folder, 'threads'), {
+      precision,
+      workers: { script, count: 3 },
+    });
+    expect(threads.manifest).toEqual(alone.manifest);
+  });
+
+  it('say what is wrong with a checkpoint as no threads do', async () => {
+    const checkpoint = copyCheckpoint();
+    const file = join(checkpoint, 'model.safetensors');
+    const bytes = readFileSync(file);
+    const length = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Header;
+    const [start, end] = header['model.layers.0.mlp.up_proj.weight']!.data_offsets;
+    writeFileSync(file, bytes.fill(0xff, 8 + length + start, 8 + length + end));
+    const folder = temporaryDirectory();
+    const call = { precision: { decoder: 'int4', vision: 'int8' }, workers: { script, count: 2 } } as const;
+    await expect(compileCheckpoint(checkpoint, join(folder, 'compiled'), call)).rejects.toMatchObject({
+      code: 'checkpoint_corrupt',
+      message: expect.stringContaining('model.layers.0.mlp.up_proj.weight'),
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('that can not start are an error, not a wait', async () => {
+    const call = {
+      precision: { decoder: 'int4', vision: 'int8' },
+      workers: { script: `${script}.gone`, count: 1 },
+    } as const;
+    await expect(compileCheckpoint(source, join(temporaryDirectory(), 'compiled'), call)).rejects.toThrow(
+      'pack_worker.mjs.gone',
+    );
   });
 });
 
