@@ -49,6 +49,21 @@ export function pool(timeline: readonly ScoredSpan[]): Pooling {
   };
 }
 
+/** Mean score of what a timeline says of a span, weighted by the time that is shared; null where nothing is. */
+export function meanWithin(
+  timeline: readonly ScoredSpan[],
+  { start, end }: { readonly start: number; readonly end: number },
+): number | null {
+  let [length, sum] = [0, 0];
+  for (const one of timeline) {
+    const shared = Math.min(one.end, end) - Math.max(one.start, start);
+    if (shared <= 0) continue;
+    length += shared;
+    sum += shared * one.score;
+  }
+  return length > 0 ? sum / length : null;
+}
+
 /** A clip of one frame has a span without length; it still counts. */
 const lengthOf = ({ start, end }: ScoredSpan) => Math.max(end - start, 1e-6);
 

@@ -1,5 +1,5 @@
 import { type BatchEntry, type FailedEntry, isFailed } from './batch.ts';
-import { gradeNames, gradeOf, mosOf } from './pooling.ts';
+import { gradeNames, gradeOf, meanWithin, mosOf } from './pooling.ts';
 import type { Assessment } from './record.ts';
 import { placeOf } from './report_text.ts';
 import { bitrateText, clock, printable } from './text.ts';
@@ -82,10 +82,24 @@ function assessed(record: Assessment): string {
     `<section><h2>${escaped(video.path)}</h2><p class="dim">${escaped(facts.join(' · '))}</p>` +
     `<p><span class="mos">MOS ${record.mos.toFixed(2)}</span> ${gradeOf(record.mos)} ` +
     `<span class="dim">${record.score.toFixed(1)} of 100${record.status === 'complete' ? '' : `, ${record.status}`}</span></p>` +
-    `${curve(record)}${levels(record)}${distortions}` +
+    `${curve(record)}${levels(record)}${distortions}${refined(record)}` +
     (notes ? `<ul>${notes}</ul>` : '') +
     `<p class="dim">${escaped(`${model.id} ${model.revision.slice(0, 8)}, ${model.precision}, ${model.provider}`)}</p></section>`
   );
+}
+
+/** What a second model says of some windows, beside what the first one says. */
+function refined({ refinements = [], timeline }: Assessment): string {
+  const rows = refinements.map(({ start, end, mos, model }) => {
+    const first = meanWithin(timeline, { start, end });
+    return (
+      `<tr><td>${clock(start)}–${clock(end)}</td><td>${first === null ? '' : mosOf(first).toFixed(2)}</td>` +
+      `<td>${mos.toFixed(2)}</td><td>${escaped(`${model.id} ${model.revision.slice(0, 8)}, ${model.precision}`)}</td></tr>`
+    );
+  });
+  return rows.length === 0
+    ? ''
+    : `<table><thead><tr><th>Refined</th><th>MOS</th><th>MOS, second model</th><th>Second model</th></tr></thead><tbody>${rows.join('')}</tbody></table>`;
 }
 
 /** The score over time, as steps: each span has one value; below it a lane for every type of distortion found. */

@@ -1,4 +1,4 @@
-import { gradeNames, gradeOf, mosOf } from './pooling.ts';
+import { gradeNames, gradeOf, meanWithin, mosOf } from './pooling.ts';
 import type { Assessment } from './record.ts';
 import { bitrateText, clock, printable } from './text.ts';
 import { levelNames } from './vocabulary.ts';
@@ -50,6 +50,7 @@ export function textReport(record: Assessment, style: Style = plain, columns = 8
   lines.push(
     field('worst', `${clock(worst.start)}–${clock(worst.end)}, MOS ${mosOf(worst.score).toFixed(2)}`),
     ...distortionLines(record).map((line, i) => field(i === 0 ? 'distortions' : '', line)),
+    ...refinementLines(record).map((line, i) => field(i === 0 ? 'refined' : '', line)),
     ...signalLines(record).map((line, i) => field(i === 0 ? 'measured' : '', line)),
     ...record.problems.map((problem, i) =>
       field(
@@ -98,6 +99,15 @@ function distortionLines({ distortions }: Assessment): string[] {
     ({ type, start, end, severity, region }) =>
       `${clock(start)}–${clock(end)}  ${severity} ${type}, ${placeOf(region)}`,
   );
+}
+
+/** What a second model says, beside the first one's score of the same time. */
+function refinementLines({ refinements = [], timeline }: Assessment): string[] {
+  return refinements.map(({ start, end, mos, model }) => {
+    const first = meanWithin(timeline, { start, end });
+    const beside = first === null ? '' : `, ${mosOf(first).toFixed(2)} by the first`;
+    return `${clock(start)}–${clock(end)}  MOS ${mos.toFixed(2)} by ${printable(model.id)}${beside}`;
+  });
 }
 
 /** Where a region lies, in the words of the paper's answers. */

@@ -11,6 +11,7 @@ import { expandInputs } from './inputs.ts';
 import { errorText, exit, type Io, ProgressLine, serialized, styleFor, unread } from './io.ts';
 import { AssessingModel, type RuntimeFlags } from './load.ts';
 import { documentOf, type Format, jsonLine, OutputFile } from './output.ts';
+import { Refiner } from './refine.ts';
 
 export interface AssessFlags extends RuntimeFlags {
   readonly model: string;
@@ -19,6 +20,9 @@ export interface AssessFlags extends RuntimeFlags {
   readonly failBelow?: number;
   readonly cache: boolean;
   readonly recursive: boolean;
+  /** A second model for the windows that matter most. */
+  readonly refine?: string;
+  readonly refineWindows: number;
 }
 
 /** `omnivqa assess`: assesses every clip, prints the results in one format, returns the exit status. */
@@ -52,6 +56,7 @@ async function assessAll(
   const style = styleFor(io.stdout, io.env);
   let model: AssessingModel | undefined;
   const cache = flags.cache ? new ResultCache(join(cacheDirectory(), 'results')) : undefined;
+  const refiner = flags.refine === undefined ? undefined : new Refiner(flags.refine, flags, io, progress);
   const entries: BatchEntry[] = [];
   let interrupted = false;
   try {
@@ -72,6 +77,10 @@ async function assessAll(
         if (refusal || !model) throw refusal;
         ({ record: entry, kept } = await model.assess(path, cache, options));
         interrupted = entry.status === 'cancelled';
+        if (refiner && entry.status === 'complete') {
+          entry = await refiner.refine(path, entry, cache, label);
+          interrupted = io.signal.aborted;
+        }
       } catch (error) {
         entry = { path, error: serialized(error) };
         interrupted = OmniError.is(error, 'cancelled');
@@ -94,6 +103,7 @@ async function assessAll(
   } finally {
     progress.clear();
     await model?.dispose();
+    await refiner?.dispose();
   }
   // The same thing is wrong with the cache for every clip: it is said once.
   const notes = new Map((cache?.problems ?? []).map(({ code, message }) => [code, message]));

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { recipeSets } from '../dataset/degrade.ts';
 import { precisions } from '../engine/models.ts';
+import { refineWindows } from '../engine/refine.ts';
 import { labelScales } from '../evaluation/labels.ts';
 import { OmniError } from '../protocol/errors.ts';
 import type { Span } from '../protocol/timeline.ts';
@@ -44,6 +45,7 @@ Examples:
   omnivqa assess clip.mp4
   omnivqa assess shots/ --format csv -o quality.csv
   omnivqa assess clip.mp4 --fail-below 3.5
+  omnivqa assess clip.mp4 --refine path/to/checkpoint
   omnivqa assess -- -odd-name.mp4
 
 The MOS is on the five-grade scale of ITU-T P.800: 5 excellent, 4 good, 3 fair, 2 poor, 1 bad.
@@ -152,6 +154,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .addOption(new Option('--format <name>', 'what to print').choices([...formats]).default('text'))
     .option('-o, --output <file>', 'write there instead of printing')
     .option('-r, --recursive', 'look into the folders of folders too', false)
+    .option('--refine <model>', 'a second model looks at the worst windows: the directory of a checkpoint')
+    .option('--refine-windows <n>', 'how many windows of a clip it looks at', positiveInteger, refineWindows)
     .option('--fail-below <mos>', 'exit with status 1 when a MOS (1 to 5) is lower', mosValue)
     .option('--no-cache', 'neither use nor keep earlier results')
     .addHelpText('after', assessHelp)

@@ -3,6 +3,7 @@ import { clampScore, meanLevels, mosOf } from '../assessment/pooling.ts';
 import type { Assessment, Refinement } from '../assessment/record.ts';
 import { windowsThatMatter, withRefinements } from '../assessment/refinement.ts';
 import { thresholdsOf } from '../model/localizer.ts';
+import type { Problem, SerializedError } from '../protocol/errors.ts';
 import { keyInterval, readFrames } from '../video/frames.ts';
 import { fingerprint, probeVideo } from '../video/probe.ts';
 import { packetSizes } from '../video/signals.ts';
@@ -31,10 +32,24 @@ export function isRefined(
   most: number,
 ): boolean {
   const { chosen, seconds } = chosenWindows(model, record, most);
-  const said = (record.refinements ?? []).filter((one) => one.model.revision === revision);
-  return chosen.every((index) =>
-    said.some(({ start, end }) => start < (index + 0.5) * seconds && end > index * seconds + 1e-3),
+  return chosen.every((index) => saidOf(record, revision, index, seconds) !== undefined);
+}
+
+/** What a model said of a window; the times of frames are rounded. */
+function saidOf({ refinements }: Assessment, revision: string, index: number, seconds: number) {
+  return refinements?.find(
+    ({ model, start, end }) =>
+      model.revision === revision && start < (index + 0.5) * seconds && end > index * seconds + 1e-3,
   );
+}
+
+/** Why a record has nothing of a second model, or not all. */
+export function notRefined(second: string, error: SerializedError): Problem {
+  const { code, message, next } = error;
+  return {
+    code: 'not_refined',
+    message: `The windows that matter most could not be refined with ${second}: ${message} ${next} (${code})`,
+  };
 }
 
 export type RefineOptions = Pick<AssessOptions, 'signal' | 'onProgress' | 'onStep' | 'store'> & {
@@ -87,9 +102,14 @@ export async function refineAssessment(
   const progress = (read: number) =>
     onProgress?.({ frames: finished.reduce((sum, { frames }) => sum + frames, read), total });
 
-  for (const [place, index] of chosen.entries()) {
+  for (const index of chosen) {
     step(index);
     if (signal?.aborted) throw cancelled();
+    const known = saidOf(record, model.revision, index, seconds);
+    if (known) {
+      said.push(known);
+      continue;
+    }
     let result = store?.windows.get(index);
     if (!result) {
       const spent: Record<Stage, number> = { decode: 0, vision: 0, motion: 0, language: 0 };
@@ -130,7 +150,7 @@ export async function refineAssessment(
         compiler: model.compiler,
       },
     });
-    if (place === chosen.length - 1) step(undefined);
   }
+  step(undefined);
   return withRefinements(record, said);
 }

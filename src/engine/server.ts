@@ -35,7 +35,7 @@ import { Journal } from './journal.ts';
 import { LoadedModel } from './loaded.ts';
 import { Lock } from './lock.ts';
 import { findIdentity, type ModelIdentity, modelConfig } from './models.ts';
-import { isRefined, refineAssessment } from './refine.ts';
+import { isRefined, notRefined, refineAssessment } from './refine.ts';
 import { ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
 import { TeamFolder } from './team.ts';
 import { compose, totalSpent } from './windows.ts';
@@ -243,13 +243,8 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
       });
     } catch (error) {
       if (signal.aborted || OmniError.is(error, 'file_replaced')) throw error;
-      const { code, message, next } = serializeError(error);
-      const failed = `The windows that matter most could not be refined with ${second}: ${message} ${next} (${code})`;
-      return {
-        record: withProblems(refined, [...problems, { code: 'not_refined', message: failed }]),
-        kept: false,
-        error: null,
-      };
+      const why = notRefined(second, serializeError(error));
+      return { record: withProblems(refined, [...problems, why]), kept: false, error: null };
     }
   }
 
