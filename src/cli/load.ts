@@ -3,6 +3,7 @@ import { printable } from '../assessment/text.ts';
 import { type AssessOptions, assessCached, assessVideo } from '../engine/assess.ts';
 import { isDeviceFailure, loadLimit, nextLimit, problemOf } from '../engine/devices.ts';
 import { HeldWindows } from '../engine/held_windows.ts';
+import { planText } from '../engine/memory_plan.ts';
 import { type EngineModel, loadEngineModel, type PrecisionRequest } from '../engine/models.ts';
 import type { ResultCache } from '../engine/results.ts';
 import type { LoadLimit } from '../model/runtime/model.ts';
@@ -10,17 +11,22 @@ import type { ProviderRequest } from '../model/runtime/providers.ts';
 import type { OmniError, Problem } from '../protocol/errors.ts';
 import type { Io, ProgressLine } from './io.ts';
 
+/** Bytes of weights up to which nobody asks what a model takes. */
+const smallWeights = 2 ** 28;
+
 /** The flags of every command that runs a model. */
 export interface RuntimeFlags {
   readonly provider: ProviderRequest;
   readonly precision: PrecisionRequest;
   readonly threads?: number;
+  /** GB. */
+  readonly memory?: number;
 }
 
 /** Loads a model, compiling it where needed, with progress and notes on stderr. */
 export async function loadForCommand(
   name: string,
-  { provider, precision, threads }: RuntimeFlags,
+  { provider, precision, threads, memory }: RuntimeFlags,
   io: Io,
   progress: ProgressLine,
   limit?: LoadLimit,
@@ -30,6 +36,7 @@ export async function loadForCommand(
       provider,
       precision,
       ...(threads === undefined ? {} : { threads }),
+      memory: memory === undefined ? undefined : memory * 1e9,
       signal: io.signal,
       limit,
       onCompile: ({ done, total }) => progress.show('Compiling the model', done / 1e6, total / 1e6, 'MB'),
@@ -42,6 +49,9 @@ export async function loadForCommand(
     const { provider: chosen, reason } = model.omni.choice;
     // Whoever watches wants to know which device works; a log does not need it with every call.
     if (provider === 'auto' && io.stderr.isTTY) io.stderr.write(`Runs on ${chosen}: ${printable(reason)}\n`);
+    const large = model.memory.need.weights > smallWeights;
+    if (large && io.stderr.isTTY) io.stderr.write(`Takes ${planText(model.memory, chosen)}.\n`);
+    for (const { message } of model.memory.problems) io.stderr.write(`Note: ${printable(message)}\n`);
     return model;
   } finally {
     progress.clear();

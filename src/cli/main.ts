@@ -144,7 +144,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
           .default('auto'),
       )
       .addOption(precisionFlag())
-      .option('--threads <n>', 'CPU threads; all cores by default', positiveInteger);
+      .option('--threads <n>', 'CPU threads; all cores by default', positiveInteger)
+      .option('--memory <GB>', 'most that the model may take; what is free by default', positiveNumber);
   const tableFlag = () =>
     new Option('--format <name>', 'what to print').choices(['text', 'json']).default('text');
 
@@ -295,6 +296,12 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     io.stderr.write(errorText(serialized(error)));
     return OmniError.is(error) && usageCodes.has(error.code) ? exit.usage : exit.failed;
   }
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
 }
 
 function positiveInteger(text: string): number {

@@ -124,7 +124,7 @@ export async function assessVideo(
     path,
     sha256: content?.sha256 ?? null,
     info,
-    problems: [...problems, ...notes],
+    problems: [...problems, ...model.memory.problems, ...notes],
     model: {
       id: model.id,
       revision: model.revision,

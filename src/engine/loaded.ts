@@ -21,6 +21,8 @@ export class LoadedModel {
    * loaded again by the next use.
    */
   onLost: ((report: Omit<DeviceReport, 'failure'>, error: OmniError) => void) | null = null;
+  /** Called when a model was loaded. */
+  onLoaded: (model: EngineModel) => void = () => undefined;
   readonly #limits = new Map<string, DeviceLimit>();
   #lost: OmniError | null = null;
 
@@ -88,6 +90,7 @@ export class LoadedModel {
       limit: limit && loadLimit(limit),
     });
     this.onDevice({ model: name, provider, on: model.omni.choice.provider });
+    this.onLoaded(model);
     return model;
   }
 

@@ -18,9 +18,11 @@ import {
   openCompiled,
 } from '../model/compiler/manifest.ts';
 import type { PackWorkers } from '../model/compiler/packing.ts';
+import type { MemoryPlan } from '../model/runtime/memory.ts';
 import { type LoadLimit, loadModel, type OmniModel } from '../model/runtime/model.ts';
-import type { ProviderRequest } from '../model/runtime/providers.ts';
+import { type ProviderRequest, softwareAdapter } from '../model/runtime/providers.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
+import { planCheckpoint, planCompiled } from './memory_plan.ts';
 import { cacheDirectory, nanoDirectory, packWorkers } from './paths.ts';
 
 /** A model that is loaded, with what a record says of it. */
@@ -34,6 +36,8 @@ export interface EngineModel {
   readonly omni: OmniModel;
   /** Seconds it took to open the graphs, without compiling. */
   readonly loadSeconds: number;
+  /** What it may take of its device's memory, and what was given up for that. */
+  readonly memory: MemoryPlan;
   /** Frees the model, and what was compiled for this run alone. */
   dispose(): Promise<void>;
 }
@@ -47,6 +51,8 @@ export interface LoadCall {
   readonly precision?: PrecisionRequest;
   readonly threads?: number;
   readonly limit?: LoadLimit | undefined;
+  /** Bytes that the model may take of its device's memory; default: what is free there, as far as that is known. */
+  readonly memory?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onCompile?: (progress: CompileProgress) => void;
   /** Told of what went wrong without stopping anything. */
@@ -176,28 +182,65 @@ export async function findIdentity(name: string): Promise<ModelIdentity | null> 
   return compiled && identityOf(name, compiled);
 }
 
-/** Compiles where needed, and loads. */
+/**
+ * The precision that a checkpoint is to be compiled to: the wanted one, or int4 where the memory is known not to be enough
+ * for it. A compiled directory is what it is.
+ *
+ * @throws OmniError `out_of_memory` where int4 does not fit either: before it is compiled for nothing.
+ */
+function fittingPrecision(
+  name: string,
+  { precision = 'auto', provider = 'auto', limit, memory }: LoadCall,
+): { readonly precision: PrecisionRequest; readonly problems: readonly Problem[] } {
+  const asWanted = { precision, problems: [] };
+  const directory = modelDirectory(name);
+  if (existsSync(join(directory, 'manifest.json'))) return asWanted;
+  const onCpu = limit?.step === 'cpu' || (provider === 'auto' && softwareAdapter() !== undefined);
+  const device = onCpu ? 'cpu' : provider;
+  // A graphics card may turn up, and nobody knows of which size.
+  if (device === 'auto') return asWanted;
+  const wanted = compileOptions(directory, precision).precision;
+  const ways = wanted.decoder === 'int4' ? [wanted] : [wanted, compileOptions(directory, 'int4').precision];
+  const { problems } = planCheckpoint(openCheckpoint(directory), ways, device, memory);
+  const lowered = problems.filter(({ code }) => code === 'precision_lowered');
+  return lowered.length > 0 ? { precision: 'int4', problems: lowered } : asWanted;
+}
+
+/**
+ * Compiles where needed, and loads: with as much at a time and windows as long as there is memory for.
+ *
+ * @throws OmniError `out_of_memory` where there is not enough for any of it, and those of compiling and loading.
+ */
 export async function loadEngineModel(name: string, call: LoadCall = {}): Promise<EngineModel> {
-  const { compiled, temporary } = await compiledForRun(name, call);
+  const { precision, problems } = fittingPrecision(name, call);
+  const { compiled, temporary } = await compiledForRun(name, { ...call, precision });
   const clean = async () => {
     if (temporary) await rm(temporary, { recursive: true, force: true });
   };
   const started = performance.now();
   let omni: OmniModel;
+  let plan: MemoryPlan | undefined;
   try {
     omni = await loadModel(compiled, {
       provider: call.provider ?? 'auto',
       limit: call.limit,
+      memory: (provider) => {
+        plan = planCompiled(compiled, precisionOf(compiled.manifest), provider, call.memory);
+        return plan.need.activations;
+      },
       ...(call.threads === undefined ? {} : { threads: call.threads }),
     });
   } catch (error) {
     await clean();
     throw error;
   }
+  const { config } = compiled;
+  const memory = { ...plan!, problems: [...problems, ...plan!.problems] };
   return {
     ...identityOf(name, compiled),
-    config: compiled.config,
+    config: { ...config, omnivqa: { ...config.omnivqa, windowSeconds: memory.windowSeconds } },
     omni,
+    memory,
     loadSeconds: (performance.now() - started) / 1000,
     dispose: async () => {
       await omni.dispose();

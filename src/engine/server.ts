@@ -34,7 +34,8 @@ import { JobQueue, type JobResult, type JobWork } from './jobs.ts';
 import { Journal } from './journal.ts';
 import { LoadedModel } from './loaded.ts';
 import { Lock } from './lock.ts';
-import { findIdentity, type ModelIdentity, modelConfig } from './models.ts';
+import { planText } from './memory_plan.ts';
+import { type EngineModel, findIdentity, type ModelIdentity, modelConfig } from './models.ts';
 import { isRefined, notRefined, refineAssessment } from './refine.ts';
 import { ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
 import { TeamFolder } from './team.ts';
@@ -71,9 +72,17 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   const log = (level: 'info' | 'warning' | 'error', text: string): void =>
     connection.notify('log', { level, text });
   const loaded = new LoadedModel(unloadAfter, ({ code, message }) => log('warning', `${message} (${code})`));
+  loaded.onLoaded = ({ id, memory, omni: { choice } }) => {
+    log('info', `${id} runs on ${choice.provider}: ${choice.reason} ${planText(memory, choice.provider)}.`);
+    for (const { code, message } of memory.problems) log('warning', `${message} (${code})`);
+  };
 
-  const journalFile = (sha256: string, key: ResultKey) =>
-    join(store, 'journals', `${resultName(sha256, key)}.jsonl`);
+  /** @param model Where it is loaded: windows that were shortened for want of memory are not those of other attempts. */
+  const journalFile = (sha256: string, key: ResultKey, model?: EngineModel) => {
+    const shortened = model?.memory.problems.some(({ code }) => code === 'window_shortened');
+    const windows = shortened ? `-${model!.memory.windowSeconds}s` : '';
+    return join(store, 'journals', `${resultName(sha256, key)}${windows}.jsonl`);
+  };
   const results = () => new ResultCache(join(store, 'results'));
   const keysOf = (identity: ModelIdentity, { model, provider }: ModelChoice): ResultKey[] => {
     const { revision, precision, compiler } = identity;
@@ -140,7 +149,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
       return await loaded.use(request.model, request.provider, signal, async (model) => {
         const key = resultKey(model);
         const cache = results();
-        const file = journalFile(content.sha256, key);
+        const file = journalFile(content.sha256, key, model);
         if (fresh) {
           await rm(file, { force: true }).catch(() => undefined);
           await cache.remove(content.sha256, key);
@@ -148,7 +157,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         }
         const journal = await Journal.open(file, { sha256: content.sha256, ...key });
         const limit = loaded.limitOf(request.model, request.provider);
-        if (limit && journal.windows.size === 0) await inherit(journal, content.sha256, key);
+        if (limit && journal.windows.size === 0) await inherit(journal, content.sha256, key, model);
         job.began(journal.windows.size > 0);
         let stopped: OmniError | null = null;
         try {
@@ -217,7 +226,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         const lock = await Lock.take(join(store, 'locks', `${name}.lock`));
         if (lock === 'taken') return 'busy';
         // What that model found in a window is the same whether it was asked about all of the clip or about this.
-        const journal = await Journal.open(journalFile(content.sha256, key), {
+        const journal = await Journal.open(journalFile(content.sha256, key, model), {
           sha256: content.sha256,
           ...key,
         });
@@ -249,11 +258,16 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   }
 
   /** Takes over what another provider has finished of a clip, before its device failed. */
-  async function inherit(journal: Journal, sha256: string, key: ResultKey): Promise<void> {
+  async function inherit(
+    journal: Journal,
+    sha256: string,
+    key: ResultKey,
+    model: EngineModel,
+  ): Promise<void> {
     for (const provider of kinds) {
       if (provider === key.provider) continue;
       const other = { ...key, provider };
-      const earlier = await Journal.open(journalFile(sha256, other), { sha256, ...other });
+      const earlier = await Journal.open(journalFile(sha256, other, model), { sha256, ...other });
       if (earlier.windows.size === 0) continue;
       await journal.inherit(earlier);
       return earlier.remove();

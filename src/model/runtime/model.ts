@@ -6,7 +6,8 @@ import { type StoredTensor, TensorReader } from '../checkpoint/safetensors.ts';
 import { loadTokenizer, type Tokenizer } from '../checkpoint/tokenizer.ts';
 import type { CompiledModel } from '../compiler/manifest.ts';
 import { type CacheNames, DeviceAllocator, DeviceCache, HostCache, type KvCache } from './kv_cache.ts';
-import { openSession, runSession, throwIfCancelled } from './ort.ts';
+import { fewestActivations, mostActivations } from './memory.ts';
+import { openSession, type Provider, runSession, throwIfCancelled } from './ort.ts';
 import { chooseProvider, type ProviderChoice, type ProviderRequest } from './providers.ts';
 
 export interface LoadOptions {
@@ -14,8 +15,11 @@ export interface LoadOptions {
   readonly provider?: ProviderRequest;
   /** Threads of the CPU provider; all cores by default. */
   readonly threads?: number;
-  /** Bytes that the activations of one run may take, roughly; decides how much goes in at once. Default 1 GiB. */
-  readonly memory?: number;
+  /**
+   * Bytes that the activations of one run may take, roughly; decides how much goes in at once. Default 1 GiB. A function
+   * is asked before the graphs are opened, and may throw `out_of_memory`.
+   */
+  readonly memory?: number | ((provider: Provider) => number);
   /** See `chooseProvider`. */
   readonly selfTestTolerance?: number;
   /** What a failure in an earlier process has left of the device. */
@@ -23,14 +27,11 @@ export interface LoadOptions {
 }
 
 export interface LoadLimit {
-  /** `smaller`: runs of at most {@link smallMemory}; `cpu`: whatever provider is asked for. */
+  /** `smaller`: the fewest activations that are worth a run; `cpu`: whatever provider is asked for. */
   readonly step: 'smaller' | 'cpu';
   /** What happened, in words. */
   readonly reason: string;
 }
-
-/** Bytes that the activations of one run may take where a device has failed with more. */
-const smallMemory = 2 ** 27;
 
 export interface RunOptions {
   /** Looked at between runs of a graph. */
@@ -132,10 +133,11 @@ export class OmniModel {
   static async open(
     compiled: CompiledModel,
     choice: ProviderChoice,
-    { threads, limit, memory: wanted = 2 ** 30 }: LoadOptions = {},
+    { threads, limit, memory: given = mostActivations }: LoadOptions = {},
   ): Promise<OmniModel> {
     const { directory } = compiled;
-    const memory = limit?.step === 'smaller' ? Math.min(wanted, smallMemory) : wanted;
+    const wanted = typeof given === 'number' ? given : given(choice.provider);
+    const memory = limit?.step === 'smaller' ? Math.min(wanted, fewestActivations) : wanted;
     const settings = { provider: choice.provider, ...(threads === undefined ? {} : { threads }) };
     const portable = usesPortable(choice);
     const opened: { release(): Promise<void> }[] = [];
