@@ -1,21 +1,14 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { type BdResult, bdQuality, bdRate, convexHull } from '../assessment/bd_rate.ts';
+import type { Assessment } from '../assessment/record.ts';
 import { printable, safeJson } from '../assessment/text.ts';
-import { describeOutput } from '../comparison/encodes.ts';
 import { parseLadders } from '../comparison/ladders.ts';
 import { type SearchResult, searchCrf } from '../comparison/search.ts';
-import type { EncodeOutput } from '../comparison/settings.ts';
-import { assessCached } from '../engine/assess.ts';
-import { Contents } from '../engine/content.ts';
-import { Encodes, outputOf } from '../engine/encodes.ts';
 import type { EngineModel } from '../engine/models.ts';
-import { cacheDirectory } from '../engine/paths.ts';
-import { ResultCache } from '../engine/results.ts';
-import type { EncodeFacts } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
-import { probeVideo } from '../video/probe.ts';
+import { Bench, type ComparedEncode, crfEncode, given, type Wanted } from './compare_bench.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
 import { junitReport, type TestCase } from './junit.ts';
 import { loadForCommand, type RuntimeFlags } from './load.ts';
@@ -35,17 +28,6 @@ export interface CompareFlags extends RuntimeFlags {
   readonly output?: string;
 }
 
-/** One encode as it was measured. */
-interface ComparedEncode extends Omit<EncodeFacts, 'madeAt'> {
-  readonly label: string;
-  readonly codec: string;
-  /** Bits per second of the picture. */
-  readonly bitrate: number;
-  readonly mos: number;
-  readonly score: number;
-  readonly worst: { readonly start: number; readonly end: number; readonly score: number };
-}
-
 /** `omnivqa/comparison@1`: what `omnivqa compare --format json` prints. */
 interface ComparisonRecord {
   readonly schema: 'omnivqa/comparison@1';
@@ -61,13 +43,6 @@ interface ComparisonRecord {
     readonly bdMos: BdResult;
   }[];
   readonly search: (SearchResult & { readonly codec: string; readonly target: number }) | null;
-}
-
-/** What is to be encoded. */
-interface Wanted {
-  readonly label: string;
-  readonly output: EncodeOutput;
-  readonly targetMos: number | null;
 }
 
 /**
@@ -95,11 +70,10 @@ export async function compareCommand(
   let model: EngineModel | undefined;
   try {
     model = await loadForCommand(flags.model, flags, io, progress);
-    const bench = new Bench(source, model, io, progress);
-    const encodes: ComparedEncode[] = [];
-    for (const one of wanted) encodes.push(await bench.measure(one));
-    const search = flags.targetMos === undefined ? null : await bench.search(flags, encodes);
-    const record = await bench.record(encodes, search);
+    const bench = new Bench(model, io, progress);
+    const encodes = await bench.all(wanted, (one, signal) => bench.measure(source, one, signal));
+    const search = flags.targetMos === undefined ? null : await searchIn(bench, source, flags, encodes);
+    const record = recordOf(source, await bench.assess(source, 'the source'), model, encodes, search);
     const cases = casesOf(record, wanted, baseline, flags);
     const text = documentOf(record, cases, flags.format);
     if (output) await output.write(text);
@@ -112,11 +86,6 @@ export async function compareCommand(
     await model?.dispose();
     await output?.close();
   }
-}
-
-function given(options: readonly string[]): Wanted {
-  const output = outputOf(options);
-  return { label: describeOutput(output) || options.join(' '), output, targetMos: null };
 }
 
 async function rungs(file: string): Promise<Wanted[]> {
@@ -150,104 +119,48 @@ async function rungs(file: string): Promise<Wanted[]> {
   return found;
 }
 
-/** Encodes one source with one model, everything kept in the cache. */
-class Bench {
-  readonly #source: string;
-  readonly #model: EngineModel;
-  readonly #io: Io;
-  readonly #progress: ProgressLine;
-  readonly #encodes: Encodes;
-  readonly #results = new ResultCache(join(cacheDirectory(), 'results'));
+/** Finds the cheapest CRF for `--target-mos`; what it measures is added to `encodes`. */
+async function searchIn(
+  bench: Bench,
+  source: string,
+  { codec = 'libx264', preset, targetMos }: CompareFlags,
+  encodes: ComparedEncode[],
+): Promise<ComparisonRecord['search']> {
+  const found = await searchCrf(codec, targetMos!, async (crf) => {
+    const one = await bench.measure(source, crfEncode(codec, preset, crf));
+    encodes.push(one);
+    return one.mos;
+  });
+  return { ...found, codec, target: targetMos! };
+}
 
-  constructor(source: string, model: EngineModel, io: Io, progress: ProgressLine) {
-    this.#source = source;
-    this.#model = model;
-    this.#io = io;
-    this.#progress = progress;
-    const contents = new Contents(join(cacheDirectory(), 'contents'));
-    this.#encodes = new Encodes(join(cacheDirectory(), 'encodes'), contents);
-  }
-
-  async measure({ label, output }: Wanted): Promise<ComparedEncode> {
-    const { signal } = this.#io;
-    const {
-      kept: _,
-      madeAt: __,
-      ...encode
-    } = await this.#encodes.encode(this.#source, output, {
-      signal,
-      onProgress: (share) => this.#progress.show(`Encoding ${label}`, share * 100, 100, '%'),
-    });
-    const record = await this.#assess(encode.file, label);
-    const { value: source } = await probeVideo(this.#source, { signal });
-    const seconds = record.video.duration ?? source.duration ?? 0;
-    return {
-      ...encode,
-      label,
-      codec: output.video!.codec,
-      bitrate: seconds > 0 ? (encode.bytes * 8) / seconds : 0,
-      mos: record.mos,
-      score: record.score,
-      worst: record.pooling.worst,
-    };
-  }
-
-  /** Finds the cheapest CRF for `--target-mos`; what it measures is added to `encodes`. */
-  async search(
-    { codec = 'libx264', preset, targetMos }: CompareFlags,
-    encodes: ComparedEncode[],
-  ): Promise<ComparisonRecord['search']> {
-    const found = await searchCrf(codec, targetMos!, async (crf) => {
-      const options = ['-c:v', codec, ...(preset ? ['-preset', preset] : []), '-crf', String(crf)];
-      const one = await this.measure(given(options));
-      encodes.push(one);
-      return one.mos;
-    });
-    return { ...found, codec, target: targetMos! };
-  }
-
-  async record(
-    encodes: readonly ComparedEncode[],
-    search: ComparisonRecord['search'],
-  ): Promise<ComparisonRecord> {
-    const { video, mos } = await this.#assess(this.#source, 'the source');
-    const { id, revision, precision } = this.#model;
-    const codecs = [...new Set(encodes.map(({ codec }) => codec))];
-    const points = (codec: string) =>
-      encodes
-        .filter((one) => one.codec === codec && one.alignment === null)
-        .map(({ bitrate, mos }) => ({ rate: bitrate, quality: mos }));
-    return {
-      schema: 'omnivqa/comparison@1',
-      source: { path: this.#source, duration: video.duration, mos },
-      model: { id, revision, precision },
-      encodes,
-      curves: codecs.flatMap((test, index) =>
-        codecs.slice(0, index).map((anchor) => ({
-          anchor,
-          test,
-          bdRate: bdRate(points(anchor), points(test)),
-          bdMos: bdQuality(points(anchor), points(test)),
-        })),
-      ),
-      search,
-    };
-  }
-
-  async #assess(path: string, label: string) {
-    const { record } = await assessCached(path, this.#model, this.#results, {
-      signal: this.#io.signal,
-      onProgress: ({ frames, total }) => this.#progress.show(`Assessing ${label}`, frames, total, 'frames'),
-    });
-    if (record.status === 'cancelled') {
-      throw new OmniError(
-        'cancelled',
-        'The comparison was cancelled.',
-        'Start it again: finished encodes are kept.',
-      );
-    }
-    return record;
-  }
+function recordOf(
+  path: string,
+  { video, mos }: Assessment,
+  { id, revision, precision }: EngineModel,
+  encodes: readonly ComparedEncode[],
+  search: ComparisonRecord['search'],
+): ComparisonRecord {
+  const codecs = [...new Set(encodes.map(({ codec }) => codec))];
+  const points = (codec: string) =>
+    encodes
+      .filter((one) => one.codec === codec && one.alignment === null)
+      .map(({ bitrate, mos }) => ({ rate: bitrate, quality: mos }));
+  return {
+    schema: 'omnivqa/comparison@1',
+    source: { path, duration: video.duration, mos },
+    model: { id, revision, precision },
+    encodes,
+    curves: codecs.flatMap((test, index) =>
+      codecs.slice(0, index).map((anchor) => ({
+        anchor,
+        test,
+        bdRate: bdRate(points(anchor), points(test)),
+        bdMos: bdQuality(points(anchor), points(test)),
+      })),
+    ),
+    search,
+  };
 }
 
 function documentOf(

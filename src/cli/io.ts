@@ -77,8 +77,9 @@ export class ProgressLine {
   /**
    * @param label What is worked on; a new one starts the clock again.
    * @param total null where it is not known: only what is done is shown.
+   * @param left Seconds left where they are known otherwise than from the pace since the label came; null: not yet.
    */
-  show(label: string, done: number, total: number | null, unit: string): void {
+  show(label: string, done: number, total: number | null, unit: string, left?: number | null): void {
     const { stderr } = this.#io;
     const now = performance.now();
     if (label !== this.#label) [this.#label, this.#started, this.#last] = [label, now, 0];
@@ -92,7 +93,9 @@ export class ProgressLine {
       figures.push(`${bar} ${String(Math.round(share * 100)).padStart(3)} %`);
     } else figures.push(`${Math.round(done)} ${unit}`);
     // The first moments say little about the rate.
-    if (seconds > 0.5) {
+    if (left !== undefined) {
+      if (left !== null) figures.push(`${clock(Math.ceil(left))} left`);
+    } else if (seconds > 0.5) {
       figures.push(`${Math.round(done / seconds)} ${unit}/s`);
       if (share) figures.push(`${clock(Math.ceil((seconds * (1 - share)) / share))} left`);
     }

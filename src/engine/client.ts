@@ -8,6 +8,7 @@ import {
   type AssessRequest,
   type DeviceLimit,
   type DeviceReport,
+  type EncodeState,
   type EngineService,
   engineProtocol,
   type EngineClient as Incoming,
@@ -29,6 +30,8 @@ export interface EngineClientOptions<R> {
   readonly node?: string | null;
   /** Told of every job that was asked for; the number of a job stays when the engine is started again. */
   onJob(update: JobUpdate<R>): void;
+  /** Told where an encode stands that was asked for by a name. */
+  onEncode?(id: string, state: EncodeState): void;
   onLog(level: 'info' | 'warning' | 'error', text: string): void;
   /** Told each piece of an answer that is being written. */
   onChatText?(piece: ChatText): void;
@@ -276,6 +279,7 @@ export class EngineClient<R> {
         handlers: {},
         listeners: {
           job: (update) => this.#updated(update),
+          encode: ({ id, state }) => this.#options.onEncode?.(id, state),
           chatText: (piece) => this.#options.onChatText?.(piece),
           device: (report) => {
             if (running.device?.failure) return;

@@ -4,14 +4,15 @@ import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { normaliseArguments, outputArguments } from '../comparison/arguments.ts';
 import { type EncodeOutput, parseArguments } from '../comparison/settings.ts';
-import type { EncodeFacts } from '../protocol/engine.ts';
+import type { EncodeFacts, EncodeState } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { alignmentFault } from '../video/alignment.ts';
-import { type EncodeOptions, encodeVideo, type PassArguments } from '../video/encode.ts';
+import { encodeVideo, type PassArguments } from '../video/encode.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
 import { referenceMetrics } from '../video/metrics.ts';
 import { probeVideo } from '../video/probe.ts';
 import type { Contents } from './content.ts';
+import { CoreShares, cancelled, threadsOf } from './core_shares.ts';
 import { besides, unwritable, writeWhole } from './files.ts';
 import { parseJson } from './results.ts';
 
@@ -34,17 +35,28 @@ export function outputOf(options: readonly string[]): EncodeOutput {
   return output;
 }
 
+export interface EncodeOptions {
+  readonly signal?: AbortSignal;
+  /** Told where it stands, now and then. */
+  readonly onState?: (state: EncodeState) => void;
+}
+
 export class Encodes {
   readonly #root: string;
   readonly #contents: Contents;
-  /** Encoders use every core: one at a time. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #shares: CoreShares;
+  /** What is being made, by key: who asks for the same waits for it. */
+  readonly #making = new Map<string, Promise<unknown>>();
   #waiting = 0;
 
-  /** @param root Directory of its own. */
-  constructor(root: string, contents: Contents) {
+  /**
+   * @param root Directory of its own.
+   * @param shares What the encodes of this machine have in common.
+   */
+  constructor(root: string, contents: Contents, shares: CoreShares = new CoreShares()) {
     this.#root = root;
     this.#contents = contents;
+    this.#shares = shares;
   }
 
   /** Whether something is being encoded. */
@@ -55,7 +67,7 @@ export class Encodes {
   /**
    * The encode of a clip with an output's settings: the one that is there, or made now.
    *
-   * @throws OmniError `bad_usage` where the settings can not be carried out, those of probing and of {@link encodeVideo}.
+   * @throws OmniError `bad_usage` where the settings can not be carried out, `cancelled`, those of probing and of {@link encodeVideo}.
    */
   async encode(
     path: string,
@@ -78,45 +90,56 @@ export class Encodes {
     const key = createHash('sha256')
       .update(JSON.stringify([sha256, settings, version]))
       .digest('hex');
-    const known = await this.#find(key);
-    if (known) return { ...known, kept: true };
     const two = output.video!.pass !== null;
     const passes: PassArguments[] = two
       ? ([1, 2] as const).map((number) => (log) => outputArguments(output, { number, log }).value!)
       : [() => once.value!];
-    return this.#inTurn(async () => {
-      const { value: info } = await probeVideo(path, options.signal ? { signal: options.signal } : {});
-      const file = this.#file(key);
-      const partial = besides(file, 'partial');
-      try {
-        await mkdir(this.#root, { recursive: true }).catch((error: unknown) => {
-          throw unwritable(error, this.#root);
-        });
-        const { bytes, seconds } = await encodeVideo(info, passes, partial, this.#root, options);
-        const { signal } = options;
-        const { value: made } = await probeVideo(partial, signal ? { signal } : {});
-        const fault = await alignmentFault(info, made, signal);
-        const metrics = fault ? null : await referenceMetrics(info, made, { signal });
-        const facts: Omit<EncodeFacts, 'file'> = {
-          key,
-          arguments: settings,
-          encoder: version,
-          bytes,
-          seconds,
-          speed: info.duration ? info.duration / seconds : null,
-          problems: once.problems.map(({ message }) => message),
-          alignment: fault && { code: fault.code, message: fault.message },
-          metrics,
-          madeAt: Date.now(),
-        };
-        await rename(partial, file);
-        // Written last: without it the encode does not count.
-        await writeWhole(`${file}.json`, JSON.stringify(facts));
-        return { ...facts, file, kept: false };
-      } finally {
-        await rm(partial, { force: true }).catch(() => undefined);
-      }
-    });
+    const { signal, onState } = options;
+    const make = async () => {
+      const known = await this.#find(key);
+      if (known) return { ...known, kept: true };
+      const { value: info } = await probeVideo(path, signal ? { signal } : {});
+      onState?.({ phase: 'waiting', progress: null, eta: null });
+      const width = output.video!.size?.width ?? info.width;
+      return this.#shares.use(threadsOf(output, width), signal, async () => {
+        const file = this.#file(key);
+        const partial = besides(file, 'partial');
+        try {
+          await mkdir(this.#root, { recursive: true }).catch((error: unknown) => {
+            throw unwritable(error, this.#root);
+          });
+          const begun = performance.now();
+          onState?.({ phase: 'encoding', progress: 0, eta: null });
+          const { bytes, seconds } = await encodeVideo(info, passes, partial, this.#root, {
+            signal,
+            onProgress: (progress) => onState?.({ phase: 'encoding', progress, eta: etaOf(begun, progress) }),
+          });
+          onState?.({ phase: 'measuring', progress: null, eta: null });
+          const { value: made } = await probeVideo(partial, signal ? { signal } : {});
+          const fault = await alignmentFault(info, made, signal);
+          const metrics = fault ? null : await referenceMetrics(info, made, { signal });
+          const facts: Omit<EncodeFacts, 'file'> = {
+            key,
+            arguments: settings,
+            encoder: version,
+            bytes,
+            seconds,
+            speed: info.duration ? info.duration / seconds : null,
+            problems: once.problems.map(({ message }) => message),
+            alignment: fault && { code: fault.code, message: fault.message },
+            metrics,
+            madeAt: Date.now(),
+          };
+          await rename(partial, file);
+          // Written last: without it the encode does not count.
+          await writeWhole(`${file}.json`, JSON.stringify(facts));
+          return { ...facts, file, kept: false };
+        } finally {
+          await rm(partial, { force: true }).catch(() => undefined);
+        }
+      });
+    };
+    return this.#alone(key, signal, make);
   }
 
   async #find(key: string): Promise<EncodeFacts | null> {
@@ -137,12 +160,47 @@ export class Encodes {
     return join(this.#root, `${key}.mkv`);
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+  /** Does something while nobody else does it with the same key. */
+  async #alone<T>(key: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     this.#waiting += 1;
-    const result = this.#turn.then(work).finally(() => {
+    try {
+      for (let other = this.#making.get(key); other; other = this.#making.get(key)) {
+        // That one may be cancelled, or fail for its own reasons.
+        await unlessAborted(
+          other.catch(() => undefined),
+          signal,
+        );
+      }
+      const result = work();
+      this.#making.set(key, result);
+      try {
+        return await result;
+      } finally {
+        this.#making.delete(key);
+      }
+    } finally {
       this.#waiting -= 1;
-    });
-    this.#turn = result.catch(() => undefined);
-    return result;
+    }
+  }
+}
+
+/** Seconds left at the pace so far; null before there is one. */
+function etaOf(begun: number, progress: number): number | null {
+  const seconds = (performance.now() - begun) / 1000;
+  return progress > 0 && seconds > 0.5 ? (seconds * (1 - progress)) / progress : null;
+}
+
+async function unlessAborted(promise: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return void (await promise);
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(cancelled());
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

@@ -406,9 +406,12 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         }
         if (teamFolder !== null) await new TeamFolder(teamFolder).remove(path);
       },
-      async encode({ path, options: words }, { signal }) {
+      async encode({ path, options: words, id }, { signal }) {
         rest();
-        return encodes.encode(path, outputOf(words), { signal });
+        return encodes.encode(path, outputOf(words), {
+          signal,
+          ...(id === undefined ? {} : { onState: (state) => connection.update('encode', { id, state }, id) }),
+        });
       },
       async still({ path, time, width }, { signal }) {
         rest();

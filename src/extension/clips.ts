@@ -1,10 +1,18 @@
+import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, sep } from 'node:path';
 import * as vscode from 'vscode';
 import type { Assessment } from '../assessment/record.ts';
 import { EngineClient } from '../engine/client.ts';
 import type { ChatText } from '../protocol/chat.ts';
-import type { AssessRequest, DeviceLimit, EngineService, JobUpdate } from '../protocol/engine.ts';
+import type {
+  AssessRequest,
+  DeviceLimit,
+  EncodeFacts,
+  EncodeState,
+  EngineService,
+  JobUpdate,
+} from '../protocol/engine.ts';
 import { OmniError, type SerializedError } from '../protocol/errors.ts';
 import { reviveError } from '../protocol/rpc.ts';
 import { Owner } from './disposables.ts';
@@ -42,6 +50,8 @@ export class Clips extends Owner {
   readonly #unlisted = new Set<string>();
   /** How many timelines show a clip: its record is kept in memory for them alone. */
   readonly #watched = new Map<string, number>();
+  /** Who is told where an encode stands, by its name. */
+  readonly #encodes = new Map<string, (state: EncodeState) => void>();
   /** Names of clips whose files have names that say nothing. */
   readonly #names = new Map<string, string>();
   readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
@@ -67,6 +77,7 @@ export class Clips extends Owner {
       env: { ...process.env, ...(ffmpeg ? { OMNIVQA_FFMPEG: ffmpeg } : {}) },
       node: node || null,
       onJob: (update) => this.#update(update),
+      onEncode: (id, state) => this.#encodes.get(id)?.(state),
       onChatText: (piece) => this.#wrote.fire(piece),
       onLog: (level, text) => log[level === 'warning' ? 'warn' : level](text),
       onCrash: (error, willRestart) => void this.#crashed(error, willRestart),
@@ -86,6 +97,21 @@ export class Clips extends Owner {
     options?: { readonly signal?: AbortSignal },
   ): Promise<Result<M>> {
     return this.#engine.request(method, params, options) as Promise<Result<M>>;
+  }
+
+  /** The encode of a clip: one that is kept, or made now. */
+  async encode(
+    params: { readonly path: string; readonly options: readonly string[] },
+    signal: AbortSignal,
+    onState: (state: EncodeState) => void,
+  ): Promise<EncodeFacts> {
+    const id = randomUUID();
+    this.#encodes.set(id, onState);
+    try {
+      return await this.request('encode', { ...params, id }, { signal });
+    } finally {
+      this.#encodes.delete(id);
+    }
   }
 
   state(uri: vscode.Uri): ClipState {

@@ -87,7 +87,7 @@ export interface EncodeFacts {
   /** ffmpeg's version. */
   readonly encoder: string;
   readonly bytes: number;
-  /** Wall time, s, and seconds of the clip encoded per second. */
+  /** Wall time, s, and seconds of the clip encoded per second; others may have run beside it, within the cores. */
   readonly seconds: number;
   readonly speed: number | null;
   /** What of the settings was not carried over. */
@@ -105,6 +105,15 @@ export interface EncodeFacts {
   } | null;
   /** Milliseconds since 1970. */
   readonly madeAt: number;
+}
+
+/** Where an encode that was asked for stands. */
+export interface EncodeState {
+  /** `measuring`: it is made, and held against its source. */
+  readonly phase: 'waiting' | 'encoding' | 'measuring';
+  /** 0..1 of the encoding, and seconds left; null where nothing can be said. */
+  readonly progress: number | null;
+  readonly eta: number | null;
 }
 
 /** What is known of the machine, for the model page and for bug reports. */
@@ -133,10 +142,14 @@ export interface EngineService<R> {
     /** Forgets stored records and journals of a clip. */
     forget(params: ModelChoice & ResultPlace & { readonly path: string }): void;
     /**
-     * The encode of a clip with an output's options of ffmpeg: one that is kept, or made now, one at a time, with our
-     * own argv of what is known to be harmless in them.
+     * The encode of a clip with an output's options of ffmpeg: one that is kept, or made now, as many at a time as the
+     * cores allow, with our own argv of what is known to be harmless in them. `id`: the caller's name for its updates.
      */
-    encode(params: { readonly path: string; readonly options: readonly string[] }): EncodeFacts;
+    encode(params: {
+      readonly path: string;
+      readonly options: readonly string[];
+      readonly id?: string;
+    }): EncodeFacts;
     still(params: { readonly path: string; readonly time: number; readonly width: number }): Still;
     /** The frames of a clip, s since the first, and the size of its pictures, px. */
     frames(params: { readonly path: string }): {
@@ -185,6 +198,8 @@ export interface EngineClient<R> {
   readonly notifications: {
     /** Sent as updates, keyed by job: only the newest state matters. */
     readonly job: JobUpdate<R>;
+    /** Sent as updates, keyed by the name that was given with the request; none once it is answered. */
+    readonly encode: { readonly id: string; readonly state: EncodeState };
     /** Pieces of an answer, in order; the whole answer is what `ask` returns. */
     readonly chatText: ChatText;
     readonly device: DeviceReport;

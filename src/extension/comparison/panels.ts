@@ -145,15 +145,15 @@ class ComparisonPanel extends Owner {
     const running = this.#parts.runs.running(this.#document);
     const results = this.#results();
     const known = new Map(results.map((result) => [result.settings, measured(result)]));
-    for (const { encode, job } of running) {
+    for (const { encode, state, job } of running) {
       known.set(encode.settings, {
         ...nothing,
         id: encode.settings,
         label: encode.label,
         codec: encode.output.video?.codec ?? '',
-        state: job ? 'assessing' : 'encoding',
-        progress: job?.progress ?? null,
-        eta: job?.eta ?? null,
+        state: job ? 'assessing' : state?.phase === 'waiting' ? 'waiting' : 'encoding',
+        progress: (job ?? state)?.progress ?? null,
+        eta: (job ?? state)?.eta ?? null,
       });
     }
     this.#connection.update('snapshot', {

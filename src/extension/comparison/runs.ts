@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import { mosOf } from '../../assessment/pooling.ts';
 import type { Assessment } from '../../assessment/record.ts';
 import type { FileEncode } from '../../comparison/encodes.ts';
-import type { EncodeFacts } from '../../protocol/engine.ts';
+import type { EncodeFacts, EncodeState } from '../../protocol/engine.ts';
 import { OmniError } from '../../protocol/errors.ts';
 import type { JobState } from '../../protocol/timeline.ts';
 import { type Clips, priorities, serialized, untrusted } from '../clips.ts';
@@ -26,6 +26,8 @@ interface Active {
   readonly document: vscode.Uri;
   readonly encode: FileEncode;
   readonly abort: AbortController;
+  /** What the encoder says, until it has ended. */
+  state: EncodeState | null;
   /** The encoded file, as soon as there is one. */
   file: vscode.Uri | null;
 }
@@ -58,13 +60,18 @@ export class EncodeRuns extends Owner {
     const [one] = active;
     if (!one) return null;
     const job = one.file && this.#clips.state(one.file).job?.state;
-    return job ? jobText(job) : vscode.l10n.t('encoding');
+    return job ? jobText(job) : encodeText(one.state);
   }
 
   /** What is at work for a document. */
-  running(document: vscode.Uri): readonly { readonly encode: FileEncode; readonly job: JobState | null }[] {
-    return this.#of(document).map(({ encode, file }) => ({
+  running(document: vscode.Uri): readonly {
+    readonly encode: FileEncode;
+    readonly state: EncodeState | null;
+    readonly job: JobState | null;
+  }[] {
+    return this.#of(document).map(({ encode, state, file }) => ({
       encode,
+      state,
       job: (file && this.#clips.state(file).job?.state) ?? null,
     }));
   }
@@ -102,7 +109,8 @@ export class EncodeRuns extends Owner {
         const begun = Date.now();
         let over = 0;
         const report = (increment = 0) => {
-          const now = this.#of(document)[0];
+          const all = this.#of(document);
+          const now = all.find(({ state }) => state && state.phase !== 'waiting') ?? all[0];
           const seconds = (Date.now() - begun) / 1000;
           const said = [vscode.l10n.t('{0} of {1} done', over, encodes.length)];
           if (now) said.push(`${now.encode.label}: ${this.state(document, [now.encode.id])}`);
@@ -149,7 +157,7 @@ export class EncodeRuns extends Owner {
     abort: AbortController,
   ): Promise<EncodeOutcome> {
     const { id } = encode;
-    const active: Active = { document, encode, abort, file: null };
+    const active: Active = { document, encode, abort, state: null, file: null };
     const { signal } = abort;
     this.#active.add(active);
     this.#changed.fire();
@@ -158,7 +166,10 @@ export class EncodeRuns extends Owner {
     try {
       const { size, mtimeMs } = await stat(source.fsPath);
       const options = JSON.parse(encode.settings) as string[];
-      const facts = await this.#clips.request('encode', { path: source.fsPath, options }, { signal });
+      const facts = await this.#clips.encode({ path: source.fsPath, options }, signal, (state) => {
+        active.state = state;
+        if (!this.disposed) this.#changed.fire();
+      });
       const file = vscode.Uri.file(facts.file);
       this.#clips.name(file, encode.label);
       active.file = file;
@@ -189,6 +200,16 @@ export class EncodeRuns extends Owner {
       if (!this.disposed) this.#changed.fire();
     }
   }
+}
+
+/** Where an encode stands: "encoding 45 %, 3 s left". */
+function encodeText(state: EncodeState | null): string {
+  if (state?.phase === 'waiting') return vscode.l10n.t('waiting');
+  if (state?.phase === 'measuring') return vscode.l10n.t('comparing with the source');
+  const parts = [vscode.l10n.t('encoding')];
+  if (state?.progress) parts[0] += ` ${Math.floor(state.progress * 100)} %`;
+  if (state?.eta != null) parts.push(vscode.l10n.t('{0} left', durationText(state.eta)));
+  return parts.join(', ');
 }
 
 function resultOf(

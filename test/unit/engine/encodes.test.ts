@@ -1,8 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Contents } from '../../../src/engine/content.ts';
+import { CoreShares } from '../../../src/engine/core_shares.ts';
 import { Encodes, outputOf } from '../../../src/engine/encodes.ts';
+import type { EncodeState } from '../../../src/protocol/engine.ts';
 import { probeVideo } from '../../../src/video/probe.ts';
 import { temporaryDirectory, writeClip } from '../../support/media.ts';
 
@@ -28,6 +31,53 @@ test('an encode is kept by source, settings and encoder, and made once', async (
   expect((await open(folder).encode(source, crf(31))).key).not.toBe(first.key);
   const other = writeClip(join(folder, 'other.mp4'), { seconds: 1 });
   expect((await open(folder).encode(other, crf(30))).key).not.toBe(first.key);
+});
+
+/** What the encoder wrote: the container has a random number of its own. */
+const packets = (file: string) =>
+  execFileSync('ffmpeg', ['-v', 'error', '-i', file, '-c', 'copy', '-f', 'framemd5', '-'], {
+    encoding: 'utf8',
+  });
+
+test('encodes beside each other have the bytes of encodes one by one, and say where they stand', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'), { seconds: 2 });
+  const wanted = [crf(20), crf(30), outputOf(['-c:v', 'mpeg4', '-q:v', '5']), crf(20)];
+  const one = (cores: number) =>
+    new Encodes(
+      join(folder, `encodes-${cores}`),
+      new Contents(join(folder, 'contents')),
+      new CoreShares(cores),
+    );
+  const [serial, parallel] = [one(1), one(16)];
+  const states: EncodeState[] = [];
+  const beside = await Promise.all(
+    wanted.map((output, at) =>
+      parallel.encode(source, output, { onState: (state) => at === 0 && states.push(state) }),
+    ),
+  );
+  for (const [at, output] of wanted.entries()) {
+    const alone = await serial.encode(source, output);
+    expect(packets(beside[at]!.file)).toEqual(packets(alone.file));
+  }
+  // The same one was asked for twice and made once.
+  expect(beside.map(({ kept }) => kept)).toEqual([false, false, false, true]);
+  expect(states[0]).toEqual({ phase: 'waiting', progress: null, eta: null });
+  const encoding = states.filter(({ phase }) => phase === 'encoding').map(({ progress }) => progress!);
+  expect(encoding.at(-1)).toBeGreaterThan(0.5);
+  expect(encoding).toEqual(encoding.toSorted((a, b) => a - b));
+  expect(states.at(-1)!.phase).toBe('measuring');
+});
+
+test('who waits for the encode of another makes it where that one is cancelled', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'));
+  const encodes = open(folder);
+  const abort = new AbortController();
+  const first = encodes.encode(source, crf(30), { signal: abort.signal, onState: () => abort.abort() });
+  const second = encodes.encode(source, crf(30));
+  await expect(first).rejects.toMatchObject({ code: 'cancelled' });
+  expect(await second).toMatchObject({ kept: false, alignment: null });
 });
 
 test('an encode with other frames than its source says so, and is not measured against it', async () => {

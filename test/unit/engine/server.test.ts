@@ -52,6 +52,7 @@ function engine(options: Partial<EngineOptions> = {}) {
     handlers: {},
     listeners: {
       chatText: () => undefined,
+      encode: () => undefined,
       device: () => undefined,
       job: (update) => void updates.push(update),
       log: () => {},

@@ -1,0 +1,170 @@
+import { join } from 'node:path';
+import type { Assessment } from '../assessment/record.ts';
+import { describeOutput } from '../comparison/encodes.ts';
+import type { EncodeOutput } from '../comparison/settings.ts';
+import { assessCached } from '../engine/assess.ts';
+import { Contents } from '../engine/content.ts';
+import { Encodes, outputOf } from '../engine/encodes.ts';
+import type { EngineModel } from '../engine/models.ts';
+import { cacheDirectory } from '../engine/paths.ts';
+import { ResultCache } from '../engine/results.ts';
+import type { EncodeFacts, EncodeState } from '../protocol/engine.ts';
+import { OmniError } from '../protocol/errors.ts';
+import { probeVideo } from '../video/probe.ts';
+import type { Io, ProgressLine } from './io.ts';
+
+/** What is to be encoded. */
+export interface Wanted {
+  readonly label: string;
+  readonly output: EncodeOutput;
+  readonly targetMos: number | null;
+}
+
+/** One encode as it was measured. */
+export interface ComparedEncode extends Omit<EncodeFacts, 'madeAt'> {
+  readonly label: string;
+  readonly codec: string;
+  /** Bits per second of the picture. */
+  readonly bitrate: number;
+  readonly mos: number;
+  readonly score: number;
+  readonly worst: { readonly start: number; readonly end: number; readonly score: number };
+}
+
+/** An encode with the output options of ffmpeg that were given. */
+export function given(options: readonly string[]): Wanted {
+  const output = outputOf(options);
+  return { label: describeOutput(output) || options.join(' '), output, targetMos: null };
+}
+
+/** An encode of constant quality, at the source's size or with another height. */
+export function crfEncode(codec: string, preset: string | undefined, crf: number, height?: number): Wanted {
+  const size = height === undefined ? [] : ['-vf', `scale=-2:${height}`];
+  const speed = preset ? ['-preset', preset] : [];
+  return given(['-c:v', codec, ...speed, '-crf', String(crf), ...size]);
+}
+
+/** Encodes clips and assesses them with one model, everything kept in the cache. Encodes run beside each other. */
+export class Bench {
+  readonly #model: EngineModel;
+  readonly #io: Io;
+  readonly #progress: ProgressLine;
+  readonly #encodes: Encodes;
+  readonly #results = new ResultCache(join(cacheDirectory(), 'results'));
+  readonly #states = new Map<string, EncodeState>();
+  /** The model takes one clip at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+  /** What is assessed now: its words stand in the progress line, not those of encodes beside it. */
+  #assessing = false;
+
+  constructor(model: EngineModel, io: Io, progress: ProgressLine) {
+    this.#model = model;
+    this.#io = io;
+    this.#progress = progress;
+    const contents = new Contents(join(cacheDirectory(), 'contents'));
+    this.#encodes = new Encodes(join(cacheDirectory(), 'encodes'), contents);
+  }
+
+  /**
+   * Does something with each item at once, in a way that nothing runs any more when this ends: what fails first ends
+   * the others, and is thrown.
+   */
+  async all<T, R>(
+    items: readonly T[],
+    work: (item: T, signal: AbortSignal, index: number) => Promise<R>,
+  ): Promise<R[]> {
+    const stop = new AbortController();
+    const signal = AbortSignal.any([this.#io.signal, stop.signal]);
+    let first: { readonly error: unknown } | null = null;
+    const ended = await Promise.allSettled(
+      items.map((item, index) =>
+        work(item, signal, index).catch((error: unknown) => {
+          first ??= { error };
+          stop.abort();
+          throw error;
+        }),
+      ),
+    );
+    const failed = first as { readonly error: unknown } | null;
+    if (failed) throw failed.error;
+    return ended.map((one) => (one as PromiseFulfilledResult<R>).value);
+  }
+
+  /** Encodes a clip, as soon as there are cores for it, and assesses the encode. */
+  async measure(
+    source: string,
+    { label, output }: Wanted,
+    signal: AbortSignal = this.#io.signal,
+  ): Promise<ComparedEncode> {
+    const name = `${source}\0${label}`;
+    try {
+      const {
+        kept: _,
+        madeAt: __,
+        ...encode
+      } = await this.#encodes.encode(source, output, {
+        signal,
+        onState: (state) => {
+          this.#states.set(name, state);
+          if (!this.#assessing) this.#show();
+        },
+      });
+      this.#states.delete(name);
+      const record = await this.assess(encode.file, label, signal);
+      const { value: info } = await probeVideo(source, { signal });
+      const seconds = record.video.duration ?? info.duration ?? 0;
+      return {
+        ...encode,
+        label,
+        codec: output.video!.codec,
+        bitrate: seconds > 0 ? (encode.bytes * 8) / seconds : 0,
+        mos: record.mos,
+        score: record.score,
+        worst: record.pooling.worst,
+      };
+    } finally {
+      this.#states.delete(name);
+    }
+  }
+
+  /** The record of a clip, after those that were asked for before. */
+  assess(path: string, label: string, signal: AbortSignal = this.#io.signal): Promise<Assessment> {
+    const result = this.#turn.then(async () => {
+      if (signal.aborted) throw cancelled();
+      this.#assessing = true;
+      const { record } = await assessCached(path, this.#model, this.#results, {
+        signal,
+        onProgress: ({ frames, total }) => this.#progress.show(`Assessing ${label}`, frames, total, 'frames'),
+      }).finally(() => {
+        this.#assessing = false;
+      });
+      if (record.status === 'cancelled') throw cancelled();
+      return record;
+    });
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  /** "Encoding libx264 crf 23 and 1 more, 2 waiting": the mean of those that run, and when the last of them ends. */
+  #show(): void {
+    const all = [...this.#states].map(([name, state]) => ({
+      name: name.slice(name.indexOf('\0') + 1),
+      state,
+    }));
+    const running = all.filter(({ state }) => state.phase !== 'waiting');
+    if (running.length === 0) return;
+    const waiting = all.length - running.length;
+    const label = [
+      `Encoding ${running[0]!.name}${running.length > 1 ? ` and ${running.length - 1} more` : ''}`,
+      ...(waiting > 0 ? [`${waiting} waiting`] : []),
+    ].join(', ');
+    // Of a clip without a duration no share is known; one that is measured is encoded.
+    const shares = running.map(({ state }) => (state.phase === 'measuring' ? 1 : (state.progress ?? 0)));
+    const share = shares.reduce((sum, one) => sum + one, 0) / shares.length;
+    const left = running.flatMap(({ state }) => (state.eta === null ? [] : [state.eta]));
+    this.#progress.show(label, share * 100, 100, '%', left.length > 0 ? Math.max(...left) : null);
+  }
+}
+
+const cancelled = () =>
+  new OmniError('cancelled', 'The comparison was cancelled.', 'Start it again: finished encodes are kept.');
