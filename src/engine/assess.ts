@@ -1,5 +1,6 @@
 import { clampScore } from '../assessment/pooling.ts';
 import type { Assessment, Span } from '../assessment/record.ts';
+import { hdrProblems, unlikeProblems } from '../model/domain.ts';
 import { askSpans, type ProbedStep, thresholdsOf } from '../model/localizer.ts';
 import type { Rating } from '../model/rater.ts';
 import { spanTokens } from '../model/sequence.ts';
@@ -124,7 +125,7 @@ export async function assessVideo(
     path,
     sha256: content?.sha256 ?? null,
     info,
-    problems: [...problems, ...model.memory.problems, ...notes],
+    problems: [...problems, ...hdrProblems(info.hdr, config.vision), ...model.memory.problems, ...notes],
     model: {
       id: model.id,
       revision: model.revision,
@@ -260,7 +261,7 @@ export async function assessWindow(
   spent: Record<Stage, number>,
   signal: AbortSignal | undefined,
 ): Promise<WindowResult> {
-  const { omnivqa, motion } = model.config;
+  const { omnivqa } = model.config;
   const rated = await rateWindow(window, model, questionsOf(omnivqa.branches), clock(spent), signal);
   return {
     index: window.index,
@@ -271,7 +272,7 @@ export async function assessWindow(
     ...rated,
     signals: measureWindow(window, motionSize),
     findings: window.findings,
-    problems: windowProblems(window, rated.answers, motion?.maxPositions),
+    problems: windowProblems(window, rated.answers, model.config),
     spent,
   };
 }
@@ -288,14 +289,15 @@ export function clock(spent: Record<Stage, number>): Clocked {
   };
 }
 
-/** @param limit Frames that the motion branch takes; undefined where there is none. */
 function windowProblems(
-  { times, end }: FrameWindow,
+  { times, end, key }: FrameWindow,
   answers: readonly Answer[],
-  limit = Number.POSITIVE_INFINITY,
+  { motion, vision }: EngineModel['config'],
 ): Problem[] {
   const start = times[0]!;
+  const limit = motion?.maxPositions ?? Number.POSITIVE_INFINITY;
   const found: Problem[] = answers[0]!.rating.problems.map((problem) => ({ ...problem, start, end }));
+  found.push(...unlikeProblems(key.pixels, vision, { start, end }));
   if (times.length <= limit) return found;
   const message = `The motion branch takes ${limit} frames of a window; this one has ${times.length}.`;
   return [{ code: 'motion_truncated', message, start, end }, ...found];
