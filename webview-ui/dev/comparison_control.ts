@@ -5,7 +5,9 @@ import type { ThemeName } from './control.ts';
 export interface ComparisonHarness {
   open(snapshot: ComparisonSnapshot, theme: ThemeName): Promise<void>;
   send(snapshot: ComparisonSnapshot): void;
-  /** Requests that the view has sent. */
+  /** How the pictures of encodes fail: which is gone, which is late by how many seconds. */
+  faults: { gone?: string; late?: readonly [string, number]; noFrames?: boolean };
+  /** Requests that the view has sent, but those for pictures. */
   readonly log: { readonly name: string; readonly params: unknown }[];
 }
 
