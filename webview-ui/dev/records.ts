@@ -151,6 +151,19 @@ export function makeRecord(changes: Partial<RecordOptions> = {}): Assessment {
   };
 }
 
+/** What a second model says of three windows of 40 s: near the first one's score, far above it, and far below. */
+export const refined: Pick<Assessment, 'refinements'> = {
+  refinements: [
+    [0, 10, 71],
+    [10, 20, 82],
+    [30, 40, 24],
+  ].map(([start = 0, end = 0, score = 0]) => ({
+    ...{ start, end, score, mos: mosOf(score) },
+    levels: { high: 0.1, good: 0.3, fair: 0.4, poor: 0.15, low: 0.05 },
+    model: { id: 'omnivqa-8b', revision: 'v0', precision: 'int4', provider: 'webgpu', compiler: '1' },
+  })),
+};
+
 /** The record as it stands when only these spans are finished. */
 export function partOf(record: Assessment, spans: readonly Span[], status: Assessment['status']): Assessment {
   const within = ({ start, end }: Span) =>

@@ -40,6 +40,16 @@ export interface Curve {
   readonly values: Float64Array;
 }
 
+/** What a second model says of one window. */
+export interface Refined {
+  readonly start: number;
+  readonly end: number;
+  /** 1..5. */
+  readonly mos: number;
+  /** The model's name. Untrusted text. */
+  readonly by: string;
+}
+
 /** What the container says about each frame. */
 export interface Frames {
   /** Bytes per frame. */
@@ -58,6 +68,8 @@ export interface Model {
   readonly aspect: number;
   readonly frameCount: number;
   readonly curve: Curve;
+  /** In order; empty where no second model looked. */
+  readonly refined: readonly Refined[];
   readonly lanes: readonly Lane[];
   /** Whether the model was trained to find distortions at all. */
   readonly finds: boolean;
@@ -178,6 +190,9 @@ export function buildModel(record: Assessment, fallbackDuration: number | null):
       record.video.width > 0 && record.video.height > 0 ? record.video.width / record.video.height : 16 / 9,
     frameCount: Math.max(1, record.video.frames || Math.round(duration * fps)),
     curve,
+    refined: (record.refinements ?? [])
+      .map(({ start, end, mos, model }) => ({ start, end, mos, by: model.id }))
+      .toSorted((a, b) => a.start - b.start),
     lanes: distortionTypes.map((type) => ({
       type,
       moments: moments.filter((one) => one.type === type),
@@ -201,6 +216,11 @@ export function buildModel(record: Assessment, fallbackDuration: number | null):
 export function mosAt({ starts, ends, values }: Curve, time: number): number | null {
   const i = firstAbove(starts, time) - 1;
   return i >= 0 && time < (ends[i] as number) ? (values[i] as number) : null;
+}
+
+/** What a second model says of the window that a time is in. */
+export function refinedAt({ refined }: Model, time: number): Refined | null {
+  return refined.find(({ start, end }) => start <= time + 1e-6 && time < end - 1e-6) ?? null;
 }
 
 /** The mean, lowest and highest MOS of the segments that touch a span; undefined where none does. */

@@ -10,6 +10,7 @@ import type { Filmstrip } from './stills.ts';
 /** Colours as the theme resolves them, and whether the system's own few colours are forced on us. */
 export interface Palette {
   readonly ink: string;
+  readonly strong: string;
   readonly muted: string;
   readonly grid: string;
   readonly surface: string;
@@ -32,6 +33,7 @@ export interface Palette {
 
 const tokens = [
   'ink',
+  'strong',
   'muted',
   'grid',
   'surface',
@@ -339,6 +341,41 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
           stroke();
           context.restore();
         }
+        context.lineWidth = 1;
+      }
+
+      // What a second model says: a beam over its window, with a knot that is there however short the beam is.
+      for (const { start, end, mos: said } of model.refined) {
+        const [left, to] = [x(start), x(end)];
+        if (to < 0 || left > width) continue;
+        const at = crisp(y(said));
+        const middle = (left + to) / 2;
+        context.beginPath();
+        if (to - left >= 14) {
+          context.moveTo(left + 2, at);
+          context.lineTo(to - 2, at);
+          for (const edge of [left + 2, to - 2]) {
+            context.moveTo(edge, at - 4);
+            context.lineTo(edge, at + 4);
+          }
+        }
+        const knot = new Path2D();
+        knot.moveTo(middle, at - 5);
+        knot.lineTo(middle + 5, at);
+        knot.lineTo(middle, at + 5);
+        knot.lineTo(middle - 5, at);
+        knot.closePath();
+        // A seam of the background sets it off from the curve below.
+        context.strokeStyle = palette.surface;
+        context.lineWidth = 5;
+        context.stroke();
+        context.lineWidth = 3;
+        context.stroke(knot);
+        context.strokeStyle = palette.strong;
+        context.fillStyle = palette.strong;
+        context.lineWidth = 2;
+        context.stroke();
+        context.fill(knot);
         context.lineWidth = 1;
       }
 

@@ -22,6 +22,7 @@ import {
   mosAt,
   mosWithin,
   placeOf,
+  refinedAt,
   typeNames,
 } from './model.ts';
 
@@ -75,7 +76,7 @@ export class View {
   readonly range: Span = $derived(this.#range ?? { start: 0, end: Math.max(this.duration, 1 / this.fps) });
   readonly zoomed: boolean = $derived(this.#range !== null);
   readonly missing: readonly Span[] = $derived(
-    this.snapshot?.job
+    this.snapshot?.job && !this.snapshot.job.refining
       ? complement(this.snapshot.job.finished, this.duration, 1 / this.fps)
       : (this.model?.missing ?? []),
   );
@@ -324,6 +325,7 @@ export class View {
       time: this.timeOf(frame),
       frame,
       mos: model ? mosAt(model.curve, this.timeOf(frame)) : null,
+      refined: model ? refinedAt(model, this.timeOf(frame)) : null,
       bytes: model?.frames ? ((model.frames.values[frame] as number | undefined) ?? null) : null,
       frameType: model?.frames?.types[frame] ?? null,
       moments: this.hover === null || !model ? this.current : momentsAt(model, this.timeOf(frame)),

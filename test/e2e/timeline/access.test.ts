@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { OpenOptions, ThemeName } from '../../../webview-ui/dev/control.ts';
+import { refined } from '../../../webview-ui/dev/records.ts';
 import { openStudio, type Stage, type Studio } from '../../support/browser.ts';
 
 /** Pictures to look at, kept by CI. */
@@ -37,6 +38,7 @@ async function axe(): Promise<string[]> {
 const themes: readonly ThemeName[] = ['dark', 'light', 'hc-dark', 'hc-light'];
 const states: readonly (readonly [string, OpenOptions])[] = [
   ['complete', { threshold: 3.5 }],
+  ['refined', { record: { seconds: 40, distortions: 9 }, patch: refined }],
   ['running', { state: 'running' }],
   ['failed', { state: 'failed' }],
   ['cancelled', { state: 'cancelled' }],
@@ -53,6 +55,10 @@ describe.each(themes)('in the theme %s', (theme) => {
       await stage.view.getByRole('button', { name: 'Next distortion' }).click();
       await stage.view.getByRole('slider', { name: 'Playhead' }).press('i');
       await stage.view.getByRole('group', { name: 'Selection' }).waitFor();
+    }
+    if (name === 'refined') {
+      await stage.view.getByRole('tab', { name: 'Scores' }).click();
+      await stage.view.getByRole('slider', { name: 'Playhead' }).press('Home');
     }
     expect(await axe()).toEqual([]);
     await stage.page.screenshot({ path: join(pictures, `${theme}-${name}.png`) });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { mosOf } from '../../../src/assessment/pooling.ts';
-import { makeRecord, partOf } from '../../../webview-ui/dev/records.ts';
+import { makeRecord, partOf, refined } from '../../../webview-ui/dev/records.ts';
 import { barsOf } from '../../../webview-ui/timeline/lanes.ts';
 import {
   bitrateWithin,
@@ -10,6 +10,7 @@ import {
   mosAt,
   mosWithin,
   placeOf,
+  refinedAt,
 } from '../../../webview-ui/timeline/model.ts';
 
 const record = makeRecord();
@@ -35,6 +36,17 @@ describe('places', () => {
     [{ x: 0.25, y: 0, width: 0.5, height: 0.5 }, 'upper'],
     [{ x: 0, y: 0.25, width: 0.5, height: 0.5 }, 'left'],
   ])('%j is %s', (region, place) => expect(placeOf(region)).toBe(place));
+});
+
+describe('what a second model says', () => {
+  it('is found at a time, and nothing where it did not look', () => {
+    const one = buildModel({ ...makeRecord({ seconds: 40 }), ...refined }, null);
+    expect(one.refined.map(({ by }) => by)).toEqual(['omnivqa-8b', 'omnivqa-8b', 'omnivqa-8b']);
+    expect(refinedAt(one, 10)).toMatchObject({ start: 10, end: 20, mos: mosOf(82) });
+    expect(refinedAt(one, 20)).toBeNull();
+    expect(refinedAt(one, 29.99)).toBeNull();
+    expect(model.refined).toEqual([]);
+  });
 });
 
 describe('the model of a record', () => {
