@@ -11,7 +11,7 @@ import { OmniError } from '../protocol/errors.ts';
 import { Bench, type ComparedEncode, crfEncode, given, type Wanted } from './compare_bench.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
 import { junitReport, type TestCase } from './junit.ts';
-import { loadForCommand, type RuntimeFlags } from './load.ts';
+import { AssessingModel, type RuntimeFlags } from './load.ts';
 import { OutputFile } from './output.ts';
 
 export const comparisonFormats = ['text', 'json', 'csv', 'junit'] as const;
@@ -67,13 +67,13 @@ export async function compareCommand(
   const baseline = flags.failWorseThan === undefined ? null : await readBaseline(flags.failWorseThan);
   const output = flags.output === undefined ? undefined : await OutputFile.open(flags.output);
   const progress = new ProgressLine(io);
-  let model: EngineModel | undefined;
+  let model: AssessingModel | undefined;
   try {
-    model = await loadForCommand(flags.model, flags, io, progress);
+    model = await AssessingModel.load(flags.model, flags, io, progress);
     const bench = new Bench(model, io, progress);
     const encodes = await bench.all(wanted, (one, signal) => bench.measure(source, one, signal));
     const search = flags.targetMos === undefined ? null : await searchIn(bench, source, flags, encodes);
-    const record = recordOf(source, await bench.assess(source, 'the source'), model, encodes, search);
+    const record = recordOf(source, await bench.assess(source, 'the source'), model.model, encodes, search);
     const cases = casesOf(record, wanted, baseline, flags);
     const text = documentOf(record, cases, flags.format);
     if (output) await output.write(text);

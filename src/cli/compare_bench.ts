@@ -2,16 +2,16 @@ import { join } from 'node:path';
 import type { Assessment } from '../assessment/record.ts';
 import { describeOutput } from '../comparison/encodes.ts';
 import type { EncodeOutput } from '../comparison/settings.ts';
-import { assessCached } from '../engine/assess.ts';
+import type { AssessProgress } from '../engine/assess.ts';
 import { Contents } from '../engine/content.ts';
 import { Encodes, outputOf } from '../engine/encodes.ts';
-import type { EngineModel } from '../engine/models.ts';
 import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
 import type { EncodeFacts, EncodeState } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { probeVideo } from '../video/probe.ts';
 import type { Io, ProgressLine } from './io.ts';
+import type { AssessingModel } from './load.ts';
 
 /** What is to be encoded. */
 export interface Wanted {
@@ -46,7 +46,7 @@ export function crfEncode(codec: string, preset: string | undefined, crf: number
 
 /** Encodes clips and assesses them with one model, everything kept in the cache. Encodes run beside each other. */
 export class Bench {
-  readonly #model: EngineModel;
+  readonly #model: AssessingModel;
   readonly #io: Io;
   readonly #progress: ProgressLine;
   readonly #encodes: Encodes;
@@ -57,7 +57,7 @@ export class Bench {
   /** What is assessed now: its words stand in the progress line, not those of encodes beside it. */
   #assessing = false;
 
-  constructor(model: EngineModel, io: Io, progress: ProgressLine) {
+  constructor(model: AssessingModel, io: Io, progress: ProgressLine) {
     this.#model = model;
     this.#io = io;
     this.#progress = progress;
@@ -132,10 +132,9 @@ export class Bench {
     const result = this.#turn.then(async () => {
       if (signal.aborted) throw cancelled();
       this.#assessing = true;
-      const { record } = await assessCached(path, this.#model, this.#results, {
-        signal,
-        onProgress: ({ frames, total }) => this.#progress.show(`Assessing ${label}`, frames, total, 'frames'),
-      }).finally(() => {
+      const onProgress = ({ frames, total }: AssessProgress) =>
+        this.#progress.show(`Assessing ${label}`, frames, total, 'frames');
+      const { record } = await this.#model.assess(path, this.#results, { signal, onProgress }).finally(() => {
         this.#assessing = false;
       });
       if (record.status === 'cancelled') throw cancelled();

@@ -4,7 +4,6 @@ import type { Assessment } from '../assessment/record.ts';
 import { printable, safeJson } from '../assessment/text.ts';
 import { levelNames } from '../assessment/vocabulary.ts';
 import { parseTruth, type Truth } from '../dataset/truth.ts';
-import { assessCached, assessVideo } from '../engine/assess.ts';
 import { Chats } from '../engine/chats.ts';
 import type { EngineModel } from '../engine/models.ts';
 import { cacheDirectory } from '../engine/paths.ts';
@@ -17,7 +16,7 @@ import { markdownTables, type Table, textTables } from '../evaluation/tables.ts'
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { errorText, exit, type Io, ProgressLine, serialized } from './io.ts';
-import { loadForCommand, type RuntimeFlags } from './load.ts';
+import { AssessingModel, loadForCommand, type RuntimeFlags } from './load.ts';
 import { OutputFile } from './output.ts';
 
 export const tableFormats = ['text', 'json', 'markdown'] as const;
@@ -219,20 +218,17 @@ async function evaluate<Item>(
   const output = flags.output === undefined ? undefined : await OutputFile.open(flags.output);
   const progress = new ProgressLine(io);
   try {
-    const model = await loadForCommand(flags.model, flags, io, progress);
+    const model = await AssessingModel.load(flags.model, flags, io, progress);
     const cache = flags.cache ? new ResultCache(join(cacheDirectory(), 'results')) : undefined;
     const assessed: { item: Item; record: Assessment }[] = [];
     try {
-      suits(model);
+      suits(model.model);
       for (const [i, item] of items.entries()) {
         const path = pathOf(item);
         progress.show('Assessing', i, items.length, 'clips');
         try {
           await refuseKnownNonVideo(path);
-          const options = { signal: io.signal };
-          const record = cache
-            ? (await assessCached(path, model, cache, options)).record
-            : await assessVideo(path, model, options);
+          const { record } = await model.assess(path, cache, { signal: io.signal });
           if (record.status === 'cancelled') return exit.interrupted;
           // A score of half a clip is no score of the clip that people saw.
           if (record.status === 'partial') {

@@ -10,15 +10,13 @@ import { assessmentBrief, distortionBrief, encodeBrief, momentBrief } from '../a
 import type { Assessment } from '../assessment/record.ts';
 import { printableLines } from '../assessment/text.ts';
 import { distortionTypes } from '../assessment/vocabulary.ts';
-import { assessCached } from '../engine/assess.ts';
 import { Contents } from '../engine/content.ts';
 import { Encodes, outputOf } from '../engine/encodes.ts';
-import type { EngineModel } from '../engine/models.ts';
 import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { exit, type Io, ProgressLine, serialized } from './io.ts';
-import { loadForCommand, type RuntimeFlags } from './load.ts';
+import { AssessingModel, type RuntimeFlags } from './load.ts';
 
 export interface McpFlags extends RuntimeFlags {
   readonly model: string;
@@ -133,7 +131,7 @@ async function allowedPath(path: string, roots: readonly string[]): Promise<stri
 export async function mcpCommand(flags: McpFlags, version: string, io: Io): Promise<number> {
   const roots = (flags.root ?? ['.']).map((root) => resolve(root));
   const cache = new ResultCache(join(cacheDirectory(), 'results'));
-  let model: EngineModel | null = null;
+  let model: AssessingModel | null = null;
   let before: Promise<unknown> = Promise.resolve();
   /** One call at a time: the model is one. */
   const alone = <T>(work: () => Promise<T>): Promise<T> => {
@@ -151,8 +149,9 @@ export async function mcpCommand(flags: McpFlags, version: string, io: Io): Prom
   const recordOf = (file: string, signal: AbortSignal): Promise<Assessment> =>
     alone(async () => {
       if (signal.aborted) throw new OmniError('cancelled', 'The call was cancelled.', 'Call again.');
-      model ??= await loadForCommand(flags.model, flags, { ...io, stdout: io.stderr }, new ProgressLine(io));
-      const { record } = await assessCached(file, model, cache, { signal });
+      const quiet = { ...io, stdout: io.stderr };
+      model ??= await AssessingModel.load(flags.model, flags, quiet, new ProgressLine(io));
+      const { record } = await model.assess(file, cache, { signal });
       if (record.status === 'cancelled') {
         throw new OmniError('cancelled', 'The call was cancelled.', 'Call again.');
       }
@@ -233,6 +232,6 @@ export async function mcpCommand(flags: McpFlags, version: string, io: Io): Prom
   } finally {
     await server.close();
     await before;
-    await (model as EngineModel | null)?.dispose();
+    await (model as AssessingModel | null)?.dispose();
   }
 }

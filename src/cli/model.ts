@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { printable, safeJson } from '../assessment/text.ts';
 import { rateWindow } from '../engine/assess.ts';
 import { cancelled } from '../engine/content.ts';
+import { planCompiled, planText } from '../engine/memory_plan.ts';
 import {
   compiledModel,
   compileOptions,
@@ -18,7 +19,7 @@ import { type Checkpoint, openCheckpoint } from '../model/checkpoint/checkpoint.
 import { TensorReader } from '../model/checkpoint/safetensors.ts';
 import { loadTokenizer } from '../model/checkpoint/tokenizer.ts';
 import { compileCheckpoint } from '../model/compiler/compile.ts';
-import { openCompiled } from '../model/compiler/manifest.ts';
+import { type CompiledModel, openCompiled } from '../model/compiler/manifest.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
 import { loadForCommand, type RuntimeFlags } from './load.ts';
@@ -110,15 +111,27 @@ function vacant(directory: string): string {
   );
 }
 
+/** What a compiled model takes of this computer's memory, or why there is not enough for it. */
+function memoryOf(compiled: CompiledModel): string {
+  try {
+    return `On the CPU it takes ${planText(planCompiled(compiled, precisionOf(compiled.manifest), 'cpu'), 'cpu')}.`;
+  } catch (error) {
+    if (OmniError.is(error, 'out_of_memory')) return error.message;
+    throw error;
+  }
+}
+
 /** `omnivqa model verify`: every byte of a compiled directory, every number of a checkpoint. */
 export async function verifyCommand(name: string, io: Io): Promise<number> {
   const directory = modelDirectory(name);
   const shown = printable(directory);
   if (existsSync(join(directory, 'manifest.json'))) {
-    const { manifest } = await openCompiled(directory, 'deep');
+    const compiled = await openCompiled(directory, 'deep');
+    const { manifest } = compiled;
     const files = Object.keys(manifest.files).length;
     io.stdout.write(
-      `${shown}: compiled, ${precisionOf(manifest)}, ${files} files, all as they were written.\n`,
+      `${shown}: compiled, ${precisionOf(manifest)}, ${files} files, all as they were written.\n` +
+        `${memoryOf(compiled)}\n`,
     );
     return exit.done;
   }

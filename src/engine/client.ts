@@ -86,6 +86,8 @@ export class EngineClient<R> {
   #disposed = false;
   /** What engines that are gone have left of devices, by model. */
   readonly #limits = new Map<string, DeviceLimit>();
+  /** Questions that wait for an answer. */
+  #asking = 0;
   /** By their own number. */
   readonly #jobs = new Map<string, Tracked<R>>();
 
@@ -110,7 +112,11 @@ export class EngineClient<R> {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Result<R, M>> {
     if (method === 'cancel') return (await this.#cancel(params as { readonly job: string })) as Result<R, M>;
-    const result = await this.#ask(method, params, options);
+    const question = method === 'ask' ? 1 : 0;
+    this.#asking += question;
+    const result = await this.#ask(method, params, options).finally(() => {
+      this.#asking -= question;
+    });
     if (method === 'assess') this.#track((result as { readonly job: string }).job, params as AssessRequest);
     return result;
   }
@@ -323,7 +329,7 @@ export class EngineClient<R> {
     for (const job of jobs) job.current = null;
     const error = reason === 'idle' ? null : reason;
     const active = jobs.filter(({ last }) => last?.state && last.state.phase !== 'queued');
-    if (last) this.#stepDown(last, error, active.length > 0);
+    if (last) this.#stepDown(last, error, active.length > 0 || this.#asking > 0);
     if (error) {
       // A job that only waited for its turn is not to blame, where another one ran.
       for (const job of active.length > 0 ? active : jobs) job.crashes++;

@@ -31,6 +31,7 @@ describe('omnivqa model', () => {
     const verified = await omnivqa(['model', 'verify', directory]);
     expect(verified).toMatchObject({ status: 0, stderr: '' });
     expect(verified.stdout).toMatch(/: compiled, int4, vision int8, \d+ files, all as they were written\.\n/);
+    expect(verified.stdout).toMatch(/\nOn the CPU it takes .* at most: weights \d+ MB.* to spare\.\n$/);
   });
 
   it('compile -o takes a new or empty folder, or one it wrote before, and no other', async () => {
