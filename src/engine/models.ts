@@ -78,7 +78,8 @@ export function modelDirectory(name: string): string {
   );
 }
 
-const checkpointBytes = (directory: string) =>
+/** Size of the weights of a checkpoint. */
+export const checkpointBytes = (directory: string): number =>
   openCheckpoint(directory).files.reduce((sum, file) => sum + statSync(file).size, 0);
 
 /** What a checkpoint is compiled to. */

@@ -24,7 +24,7 @@ import { refuseKnownNonVideo } from '../video/formats.ts';
 import { pairedStill, sourceFrames, sourceStill } from '../video/pairs.ts';
 import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
 import { readFilmstrip, readStill } from '../video/stills.ts';
-import { assessVideo } from './assess.ts';
+import { assessVideo, type WindowStore } from './assess.ts';
 import { Chats } from './chats.ts';
 import { Contents } from './content.ts';
 import { isDeviceFailure, problemOf } from './devices.ts';
@@ -35,6 +35,7 @@ import { Journal } from './journal.ts';
 import { LoadedModel } from './loaded.ts';
 import { Lock } from './lock.ts';
 import { planText } from './memory_plan.ts';
+import { modelFacts, placeOf } from './model_facts.ts';
 import { type EngineModel, findIdentity, type ModelIdentity, modelConfig } from './models.ts';
 import { isRefined, notRefined, refineAssessment } from './refine.ts';
 import { ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
@@ -164,7 +165,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           const record = await assessVideo(path, model, {
             signal,
             content,
-            store: journal,
+            store: onDevice(journal, key.provider),
             notes: limit ? [problemOf(limit, key.provider)] : [],
             onProgress: job.progress,
             onStep: job.step,
@@ -235,7 +236,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           await refineAssessment(path, record, model, {
             windows,
             signal,
-            store: journal,
+            store: onDevice(journal, key.provider),
             onProgress: progress,
             onStep: step,
             onRecord: (so) => {
@@ -255,6 +256,27 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
       const why = notRefined(second, serializeError(error));
       return { record: withProblems(refined, [...problems, why]), kept: false, error: null };
     }
+  }
+
+  /** Keeps no window that a device has computed before it is sure that nothing of it was dropped in silence. */
+  function onDevice(journal: Journal, provider: string): WindowStore {
+    if (provider === 'cpu') return journal;
+    return {
+      windows: journal.windows,
+      packets: journal.packets,
+      end: journal.end,
+      begin: (clip) => journal.begin(clip),
+      async add(window) {
+        // A client that is gone ends the engine soon; what is in doubt is computed again.
+        const sound = await connection.request('sound', {}).then(
+          () => true,
+          () => false,
+        );
+        if (sound) await journal.add(window);
+      },
+      keepPackets: (packets) => journal.keepPackets(packets),
+      finish: (end) => journal.finish(end),
+    };
   }
 
   /** Takes over what another provider has finished of a clip, before its device failed. */
@@ -384,6 +406,14 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
             ? [{ id: model.id, provider: model.omni.choice.provider, reason: model.omni.choice.reason }]
             : [],
         };
+      },
+      models({ names }) {
+        rest();
+        return modelFacts(names, loaded.model);
+      },
+      load({ model, provider }, { signal }) {
+        rest();
+        return jobs.between(() => loaded.use(model, provider, signal, async (one) => placeOf(one)));
       },
       assess(params: AssessRequest) {
         return { job: jobs.add(params) };

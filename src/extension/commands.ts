@@ -7,6 +7,7 @@ import type { ExportFormat } from '../protocol/timeline.ts';
 import type { ChatViews } from './chat/views.ts';
 import { type Clips, forEditor, priorities, serialized, untrusted } from './clips.ts';
 import { exportReport } from './export.ts';
+import { showModels } from './models.ts';
 import type { Order, ResultNode, ResultsView } from './results_view.ts';
 import type { Moment } from './summary.ts';
 import type { Timelines } from './timelines.ts';
@@ -164,6 +165,7 @@ export function commandTable({ clips, timelines, results, chat }: Parts): Record
       vscode.commands.executeCommand('workbench.action.openSettings', '@ext:omnivqa.omnivqa'),
     'omnivqa.openWalkthrough': () =>
       vscode.commands.executeCommand('workbench.action.openWalkthrough', 'omnivqa.omnivqa#start', false),
+    'omnivqa.showModels': () => showModels(clips),
     'omnivqa.checkSetup': async () => {
       const facts = await clips.request('facts', {});
       return checkSetup(facts);

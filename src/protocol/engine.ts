@@ -126,10 +126,40 @@ export interface EngineFacts {
   readonly loaded: readonly { readonly id: string; readonly provider: string; readonly reason: string }[];
 }
 
+/** A model, for the list of models. */
+export interface ModelFacts {
+  /** What a setting names it by: `nano`, or a directory. */
+  readonly name: string;
+  /** What to call it. Untrusted text, as its family is. */
+  readonly label: string;
+  /** Empty where it can not be read. */
+  readonly family: string;
+  /** null for a checkpoint that is not compiled yet. */
+  readonly precision: string | null;
+  /** Whether it answers freely, and whether it says what is wrong where; every model rates. */
+  readonly chats: boolean;
+  readonly finds: boolean;
+  readonly bytes: number;
+  /** Where it runs and why there, while it is loaded. */
+  readonly loaded: {
+    readonly provider: string;
+    readonly reason: string;
+    readonly precision: string;
+    /** That loading took, without compiling. */
+    readonly seconds: number;
+  } | null;
+  /** Why it can not be used; null where nothing is known against it. */
+  readonly problem: string | null;
+}
+
 /** What the engine offers to its client. */
 export interface EngineService<R> {
   readonly requests: ChatRequests & {
     facts(params: Record<never, never>): EngineFacts;
+    /** The embedded model, those that are named, and the others that lie compiled in the cache. */
+    models(params: { readonly names: readonly string[] }): readonly ModelFacts[];
+    /** Compiles a model where needed and loads it, to know where it runs. Jobs wait meanwhile. */
+    load(params: ModelChoice): NonNullable<ModelFacts['loaded']>;
     /** Queues a clip; where it is queued or running with the same model already, that job's number. */
     assess(params: AssessRequest): { readonly job: string };
     /** Ends a job; resolves when it is over. Unknown jobs are over already. */
@@ -194,7 +224,10 @@ export interface EngineService<R> {
 
 /** What the client offers to the engine. */
 export interface EngineClient<R> {
-  readonly requests: Record<never, never>;
+  readonly requests: {
+    /** Answered unless the engine has written, before it asked, that its device drops work: then it is ended. */
+    sound(params: Record<never, never>): void;
+  };
   readonly notifications: {
     /** Sent as updates, keyed by job: only the newest state matters. */
     readonly job: JobUpdate<R>;

@@ -49,7 +49,7 @@ function engine(options: Partial<EngineOptions> = {}) {
   const updates: Update[] = [];
   const connection = connect<EngineClient<Assessment>, EngineService<Assessment>>(here, {
     version: engineProtocol,
-    handlers: {},
+    handlers: { sound: () => undefined },
     listeners: {
       chatText: () => undefined,
       encode: () => undefined,
@@ -130,6 +130,18 @@ describe('results', () => {
     if (code === 'file_not_found') {
       await expect(connection.request('lookup', { path, ...choice })).rejects.toMatchObject({ code });
     }
+  });
+
+  it('of a model: where it runs, and what there is of it', async () => {
+    const { connection, choice } = engine();
+    const names = [choice.model];
+    expect((await connection.request('models', { names }))[1]).toMatchObject({ loaded: null, problem: null });
+    const { model, provider } = choice;
+    const place = await connection.request('load', { model, provider });
+    expect(place).toMatchObject({ provider: 'cpu', precision: 'fp32' });
+    expect((await connection.request('models', { names }))[1]!.loaded).toEqual(place);
+    const missing = connection.request('load', { model: '/nowhere', provider });
+    await expect(missing).rejects.toMatchObject({ code: 'model_not_found' });
   });
 
   it('of a model that is not there', async () => {
