@@ -92,7 +92,7 @@ export async function encodeVideo(
       });
       const { code, signal: ended } = await child.ended;
       if (code !== 0)
-        throw failure(info, child, ended ? `was ended by ${ended}` : `gave up with status ${code}`);
+        throw encodeFailure(info, child, ended ? `was ended by ${ended}` : `gave up with status ${code}`);
     }
     await assertUnchanged(info);
     return { bytes: (await stat(output)).size, seconds: (performance.now() - started) / 1000 };
@@ -112,7 +112,8 @@ function paired(words: readonly string[]): (readonly string[])[] {
   return pairs;
 }
 
-function failure({ path }: VideoInfo, child: Supervised, how: string): OmniError {
+/** Why an encoder gave up. */
+export function encodeFailure({ path }: VideoInfo, child: Supervised, how: string): OmniError {
   const detail = { path, command: child.display, stderr: child.stderrTail };
   if (/No space left on device|Disk quota exceeded|File too large/.test(child.stderrTail)) {
     return new OmniError(
