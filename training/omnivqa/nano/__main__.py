@@ -3,8 +3,10 @@
 `python -m omnivqa.nano train --sources <dir> --work <dir> --out <dir>` renders degraded clips, trains stage by stage and
 writes a checkpoint; whatever a stage has finished is kept in the work folder and not done again.
 `python -m omnivqa.nano evaluate --sources <dir> --work <dir> --model <dir>` measures a checkpoint on held-out sources.
+`python -m omnivqa.nano reliability --sources <dir> --work <dir> --model <dir> --out <svg>` measures how sure it is there.
 `python -m omnivqa.nano people --opinions <dir> --model <dir>` compares its score with people's, beside BRISQUE.
 `python -m omnivqa.nano tempt --sources <dir> --model <dir>` shows it pristine footage that resembles a flaw.
+`python -m omnivqa.nano domain --sources <dir> --work <dir>` shows what is taken for screens, test cards or noise alone.
 `python -m omnivqa.nano ablate --sources <dir> --work <dir> --out <dir>` runs short ablations on what `train` left there.
 `python -m omnivqa.nano curves --log <file> --out <file>` draws what `train` printed.
 """
@@ -37,9 +39,11 @@ from .decoder import (
     train_decoder,
     write_motion_samples,
 )
+from .domain import domain
 from .evaluate import evaluate
 from .motion import load_runs
 from .people import people
+from .reliability import reliability
 from .shape import nano_config
 from .sources import Source, load_sources
 from .statistics import CellStatistics
@@ -120,8 +124,10 @@ def main() -> None:
     asked = {
         "train": ("sources", "work", "out"),
         "evaluate": ("sources", "work", "model"),
+        "reliability": ("sources", "work", "model", "out"),
         "people": ("opinions", "model"),
         "tempt": ("sources", "model"),
+        "domain": ("sources", "work"),
         "ablate": ("sources", "work", "out"),
         "curves": ("log", "out"),
     }
@@ -139,6 +145,8 @@ def main() -> None:
             command.add_argument(f"--{option}", type=Path, required=True, help=texts[option])
         if name == "train":
             command.add_argument("--opinions", type=Path, help=texts["opinions"])
+        if name == "domain":
+            command.add_argument("--step", type=int, default=1, help="look at every n-th rendered clip only")
         if name == "ablate":
             command.add_argument("--samples", type=int, default=3200, help="of a trial of the decoder")
             command.add_argument("--tower-samples", type=int, default=6000, help="of a trial of the tower")
@@ -152,10 +160,14 @@ def main() -> None:
         train(arguments.sources, arguments.opinions, arguments.work, arguments.out, config, arguments.workers)
     elif arguments.command == "evaluate":
         evaluate(arguments.sources, arguments.work, arguments.model, config, arguments.workers)
+    elif arguments.command == "reliability":
+        reliability(arguments.sources, arguments.work, arguments.model, arguments.out, config, arguments.workers)
     elif arguments.command == "people":
         people(arguments.opinions, arguments.model)
     elif arguments.command == "tempt":
         tempt(arguments.sources, arguments.model)
+    elif arguments.command == "domain":
+        domain(arguments.sources, arguments.work, arguments.step)
     elif arguments.command == "curves":
         write_learning_curves(arguments.log, arguments.out)
     else:

@@ -96,10 +96,10 @@ def chosen_contents(items: list[dict], share: float) -> set[str]:
     return chosen
 
 
-def still_contents(items: list[dict], groups: int, seed: int) -> list[str]:
-    """The content that each group of `write_stills` was made of."""
+def still_contents(items: list[dict], groups: int, seed: int, held_out: bool = False) -> list[str]:
+    """The content that each group of `write_stills` was made of, of the sources' one side."""
     counts = Counter((item["kind"], item["source_repo"]) for item in items)
-    names = [item["content"] for item in items if not is_held_out(item, counts)]
+    names = [item["content"] for item in items if is_held_out(item, counts) == held_out]
     orders = [np.random.default_rng([seed, turn]).permutation(len(names)) for turn in range(groups // len(names) + 1)]
     return [names[orders[group // len(names)][group % len(names)]] for group in range(groups)]
 

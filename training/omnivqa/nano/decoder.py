@@ -303,7 +303,7 @@ def measure_answers(answers: Answers, part: Part, rows: torch.Tensor, stutters: 
     named = answers.kind[:, 1:].argmax(1).numpy() + 1
     visible, local = seen & (kind > 0), cells[:, 2] < GRID
     inside, clean = visible & local, kind == 0
-    threshold = np.quantile(none[clean], 1 / 60)
+    threshold = np.quantile(none[clean], 1 / 60) if clean.any() else 0.5
     step, wanted = answers.severity.argmax(1).numpy() + 1, np.rint(np.clip(severity, 1, 3))
     overlap = np.where(answers.place.argmax(1).numpy() == 1, rectangle_iou(places(answers), cells[:, :2]), 0.25)
     note = {"srcc": spearmanr(score, target)[0], "plcc": pearsonr(score, target)[0], "mae": np.abs(score - target).mean(),

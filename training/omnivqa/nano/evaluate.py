@@ -254,30 +254,36 @@ def localisation_report(heard: dict[str, Heard], calibration: dict) -> list[str]
 
 
 @torch.inference_mode()
-def stutter_report(network, words: Phrases, file: Path, pictures: Part, calibration: dict) -> list[str]:
-    """How many of the made-up clips' stuttering seconds are found, and false alarms, as Markdown. A second's key frame is
-    any of `pictures`."""
-    motion, done = load_motion(network.model.slowfast, file), 0
-    lines = ["| frame rate | stuttering seconds | found | of clips without: false alarms a minute | other seconds of clips with it: alarms |",
-             "|---|---|---|---|---|"]  # fmt: skip
+def stutter_logits(network, words: Phrases, file: Path, pictures: Part) -> dict[int, tuple[torch.Tensor, np.ndarray, np.ndarray]]:
+    """By frame rate, of every second of the made-up clips: the logits f32 [n,2] of the answer to whether it stutters,
+    whether it does, and the number of its clip. A second's key frame is any of `pictures`."""
+    motion, done, out = load_motion(network.model.slowfast, file), 0, {}
     for rate, features in motion.features.items():
         found = []
         for rows in features.split(32):
             tokens = frame_tokens(network, pictures, torch.arange(done, done + len(rows)) % len(pictures.target))
-            prefix = clip_prefix(network, words, tokens[:, None], rows, torch.arange(rate))
-            logits = ask(network, words, prefix).stutter / calibration["temporal"]["temperature"]
-            found.append(logits.softmax(-1)[:, 1] >= calibration["temporal"]["threshold"])
+            found.append(ask(network, words, clip_prefix(network, words, tokens[:, None], rows, torch.arange(rate))).stutter)
             done += len(rows)
-        found, true = torch.cat(found).numpy().astype(float), motion.stutters[rate]
-        clip = np.arange(len(true)) // MOTION_SECONDS
-        clean = motion.undisturbed(rate)
+        true = motion.stutters[rate]
+        out[rate] = torch.cat(found), true, np.arange(len(true)) // MOTION_SECONDS
+    return out
+
+
+def stutter_report(network, words: Phrases, file: Path, pictures: Part, calibration: dict) -> list[str]:
+    """How many of the made-up clips' stuttering seconds are found, and false alarms, as Markdown."""
+    lines = ["| frame rate | stuttering seconds | found | of clips without: false alarms a minute | other seconds of clips with it: alarms |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for rate, (logits, true, clip) in stutter_logits(network, words, file, pictures).items():
+        chance = (logits / calibration["temporal"]["temperature"]).softmax(-1)[:, 1]
+        found = (chance >= calibration["temporal"]["threshold"]).numpy().astype(float)
+        clean = ~np.isin(clip, clip[true])
         cells = [share(found[true], clip[true]), share(found[clean] * 60, clip[clean]), share(found[~true & ~clean], clip[~true & ~clean])]
         lines.append(f"| {rate} | {int(true.sum())} | " + " | ".join(map(str, cells)) + " |")
     return lines
 
 
-def evaluate(sources_folder: Path, work: Path, model: Path, config: dict, workers: int) -> None:
-    """Renders what is held out and not there yet, asks the checkpoint about it, and prints the report."""
+def held_out_seconds(sources_folder: Path, work: Path, config: dict, workers: int) -> None:
+    """Renders what is held out and not there yet: ladders, clips drawn like training, stills, seconds of motion."""
     seed, statistics = config["seed"], CellStatistics()
     sources = load_sources(sources_folder, work, seed)
     held_out = [source for source in sources if source.held_out]
@@ -290,15 +296,26 @@ def evaluate(sources_folder: Path, work: Path, model: Path, config: dict, worker
     write_stills(stills, frames, config["data"]["stills_held_groups"], config["data"]["versions"], seed, statistics, held_out=True)
     if not runs.exists():
         write_motion_samples(runs, load_runs(held_out, photos, work / "runs"), config["decoder"]["motion_held_samples"], seed + 1)
-    network, tokenizer = load_checkpoint(model), load_tokenizer(model)
-    words, calibration = phrases(network.config, tokenizer), network.config.omnivqa.localization.calibration
+
+
+def hear_held_out(network, words: Phrases, work: Path) -> tuple[dict[str, list[Rated]], dict[str, Heard]]:
+    """Ratings of the clips that `held_out_seconds` left, by part, and answers about their seconds and the stills."""
     rated, heard = {}, {}
     for name in ("ladders", "random"):
         part = load_part(work / name)
         motion = cache_motion(network.model.slowfast, part.clips)
         rated[name] = rate_part(network, words, work / name, part, motion)
         heard["clips drawn like training" if name == "random" else "ladders"] = hear(network, words, part, motion)
-    pictures = load_stills(stills)
-    heard["stills"] = hear(network, words, pictures, None)
+    heard["stills"] = hear(network, words, load_stills(work / "stills_held"), None)
+    return rated, heard
+
+
+def evaluate(sources_folder: Path, work: Path, model: Path, config: dict, workers: int) -> None:
+    """Renders what is held out and not there yet, asks the checkpoint about it, and prints the report."""
+    held_out_seconds(sources_folder, work, config, workers)
+    network, tokenizer = load_checkpoint(model), load_tokenizer(model)
+    words, calibration = phrases(network.config, tokenizer), network.config.omnivqa.localization.calibration
+    rated, heard = hear_held_out(network, words, work)
+    pictures = load_stills(work / "stills_held")
     print("\n".join([report(rated["ladders"], rated["random"]), "", *localisation_report(heard, calibration), "",
-                     *stutter_report(network, words, runs, pictures, calibration)]))  # fmt: skip
+                     *stutter_report(network, words, work / "motion_held.npz", pictures, calibration)]))  # fmt: skip
