@@ -39,6 +39,30 @@ async function conversation(name: string) {
   return { chats, opened, ask, pieces };
 }
 
+it('holds answers against the result of the model that assessed the clip', async () => {
+  temporaryCache();
+  const model = await loadEngineModel('nano', { provider: 'cpu', threads: 1 });
+  const asked: string[] = [];
+  const chats = new Chats({
+    use: (_, __, work) => work(model),
+    record: async ({ model: by }) => {
+      asked.push(by);
+      return null;
+    },
+  });
+  onTestFinished(async () => {
+    chats.dispose();
+    await model.dispose();
+  });
+  const where = { path: clip, span: null, model: 'nano', provider: 'cpu', teamFolder: null } as const;
+  const turn = { question: 'Is it blur?', span: null, attachments: [] };
+  for (const [i, opening] of [where, { ...where, assessedBy: '/first' }].entries()) {
+    const { chat } = await chats.open(opening);
+    await chats.ask({ chat, turn: String(i), ...turn }, new AbortController().signal, () => undefined);
+  }
+  expect(asked).toEqual(['nano', '/first']);
+});
+
 describe('a model that answers through its probes', () => {
   it('chooses, says how sure it is, and reads only the tokens of a second question', async () => {
     const { opened, ask, pieces } = await conversation('nano');

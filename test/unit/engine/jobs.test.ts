@@ -122,6 +122,33 @@ describe('JobQueue', () => {
     expect(await over(slow)).toMatchObject({ outcome: 'complete', resumed: true });
   });
 
+  it('has a second model wait for the first results of all clips, whatever is looked at', async () => {
+    const { jobs, updates, attempt, over } = queue();
+    const refine = { model: '/second', windows: 3 };
+    const second = jobs.add(request('a', { priority: -10, refine }));
+    const refining = await attempt(1);
+    refining.work.step(step([{ index: 0, start: 0, end: 1, frames: 10 }]));
+    const first = jobs.add(request('b'));
+    expect(jobs.add(request('a', { priority: -10, refine }))).toBe(second);
+    jobs.prioritise('a', 0, 20);
+    // It is asked to stop after its window.
+    await eventually(() => {
+      if (!refining.work.signal.aborted)
+        refining.work.step(step([{ index: 0, start: 0, end: 1, frames: 10 }]));
+      return refining.work.signal.aborted;
+    });
+    const next = await attempt(2);
+    expect(next.work.request.path).toBe('b');
+    next.end(whole('b'));
+    expect((await over(first)).state).toBeNull();
+    const again = await attempt(3);
+    expect(again.work.request).toMatchObject({ path: 'a', refine });
+    again.end(whole('a'));
+    expect((await over(second)).outcome).toBe('complete');
+    const states = updates.flatMap(({ job, state }) => (state ? [[job, state.refining ?? false]] : []));
+    for (const [job, is] of states) expect(is).toBe(job === second);
+  });
+
   it('waits for a clip that another process has, and does others meanwhile', async () => {
     const { jobs, attempt, over } = queue();
     const held = jobs.add(request('/held'));
