@@ -69,6 +69,7 @@ test('a script with four CRFs: one click, four results inline, the curve, the ho
   await comparison.getByText('4 of 4 encodes measured').waitFor(limit);
   await comparison.getByRole('heading', { name: 'source.mp4' }).waitFor();
   await picture(page, 'compare-2-results');
+  await lookAtPictures(page);
 
   await line(page, 'poor.mp4').hover({ position: { x: 120, y: 8 } });
   const hover = page.locator('.monaco-hover:visible');
@@ -76,6 +77,51 @@ test('a script with four CRFs: one click, four results inline, the curve, the ho
   await hover.locator('img').nth(1).waitFor();
   await picture(page, 'compare-3-hover');
 });
+
+/** The best and the poorest encode under a wipe, zoomed in, as a difference, frame by frame, and beside the source. */
+async function lookAtPictures(page: Page): Promise<void> {
+  const view = webviewFrame(page);
+  const shown = () => view.locator('.viewer canvas').getAttribute('data-frame');
+  await view.getByRole('heading', { name: 'Pictures' }).evaluate((heading) => heading.scrollIntoView());
+  await expect.poll(shown, limit).toMatch(/^\d+$/);
+  const first = await shown();
+  const divider = view.getByRole('slider', { name: 'Wipe divider' });
+  await divider.press('Shift+ArrowLeft');
+  await expect.poll(() => divider.getAttribute('aria-valuenow'), limit).toBe('40');
+  await picture(page, 'compare-6-wipe');
+
+  await divider.press('1');
+  await view.getByRole('button', { name: 'Zoom in' }).click();
+  await view.getByRole('button', { name: 'Zoom in' }).click();
+  await view.getByText('300 %').waitFor(limit);
+  await picture(page, 'compare-7-pixels');
+  await view.getByRole('button', { name: 'Fit' }).click();
+
+  await view.getByRole('button', { name: 'Difference', exact: true }).click();
+  await view.getByText('In this frame the two differ by').waitFor(limit);
+  await picture(page, 'compare-8-difference');
+
+  const slider = view.getByRole('slider', { name: 'Frame' });
+  await slider.press('Home');
+  await expect.poll(shown, limit).toBe('0');
+  await slider.press('.');
+  await expect.poll(shown, limit).toBe('1');
+  await view.getByRole('button', { name: 'Jump to the largest difference' }).click();
+  await expect.poll(shown, limit).toBe(first);
+
+  await view.getByRole('button', { name: 'Side by side' }).click();
+  await view.getByRole('combobox', { name: 'First picture' }).selectOption('Source');
+  await view.getByText('A Source', { exact: true }).waitFor(limit);
+  await expect.poll(() => view.locator('.where').getAttribute('data-current'), limit).toBe('true');
+  const times = await view
+    .locator('.tag')
+    .getByText(/^\d\.\d{3} s$/)
+    .allTextContents();
+  expect(times).toEqual([times[0], times[0]]);
+  await expect.poll(() => view.getByText('has no frame at').count(), limit).toBe(0);
+  expect(await view.getByText('No picture of').count()).toBe(0);
+  await picture(page, 'compare-9-side');
+}
 
 test('a ladder: rungs that miss their target, and the ladder in the Test Explorer', async () => {
   window = await studio.open();
