@@ -282,7 +282,13 @@ export class EngineClient<R> {
       ipcPort(child, () => 'The engine has ended.'),
       {
         version: engineProtocol,
-        handlers: {},
+        handlers: {
+          async sound() {
+            // What it wrote before it asked is there to be read in the same turn, on another channel.
+            await setImmediate();
+            await setImmediate();
+          },
+        },
         listeners: {
           job: (update) => this.#updated(update),
           encode: ({ id, state }) => this.#options.onEncode?.(id, state),

@@ -3,6 +3,7 @@ import type { Checkpoint } from '../model/checkpoint/checkpoint.ts';
 import type { CompiledModel, CompileOptions } from '../model/compiler/manifest.ts';
 import {
   futureWeightBytes,
+  headBytes,
   type MemoryPlan,
   memoryText,
   planMemory,
@@ -30,7 +31,8 @@ export function planCompiled(
   available = availableMemory(provider),
 ): MemoryPlan {
   const onCpu = provider === 'cpu';
-  const ways = [{ precision, weights: weightBytes(manifest, onCpu) }];
+  const loading = onCpu ? headBytes(config, manifest.options.precision.decoder) : 0;
+  const ways = [{ precision, weights: weightBytes(manifest, onCpu), loading }];
   return planMemory({ config, device: deviceName(provider), onCpu, available, ways });
 }
 
@@ -55,6 +57,7 @@ export function planCheckpoint(
     ways: ways.map((way) => ({
       precision: way.decoder,
       weights: futureWeightBytes(stored, config, way, onCpu),
+      loading: onCpu ? headBytes(config, way.decoder) : 0,
     })),
   });
 }

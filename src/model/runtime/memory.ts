@@ -7,6 +7,8 @@ import type { Precision } from '../compiler/weights.ts';
 /** Bytes, by what they hold. */
 export interface MemoryNeed {
   readonly weights: number;
+  /** What opening the graphs takes beside the weights, for a moment: a copy of the largest, which is packed. */
+  readonly loading: number;
   /** Keys and values of one window's prompt. */
   readonly cache: number;
   /** What one run of a graph may take beside its weights; decides how much goes in at once. */
@@ -15,8 +17,8 @@ export interface MemoryNeed {
   readonly pictures: number;
 }
 
-export const totalMemory = ({ weights, cache, activations, pictures }: MemoryNeed): number =>
-  weights + cache + activations + pictures;
+export const totalMemory = ({ weights, loading, cache, activations, pictures }: MemoryNeed): number =>
+  weights + Math.max(loading, cache + activations + pictures);
 
 /** Bytes of activations that a model is run with where there is room, and the fewest that are worth it. */
 export const mostActivations = 2 ** 30;
@@ -24,9 +26,13 @@ export const fewestActivations = 2 ** 27;
 
 /**
  * What the CPU provider holds of quantised weights, as a multiple of their file: it packs them for its kernels. Measured
- * on a decoder of 7 billion parameters in int4: 3.7 GB that took 5.0 GB.
+ * on a decoder of 7 billion parameters in int4 (3.7 GB took 5.0 GB) and on one of 0.2 billion (1.3 bytes for each byte
+ * that int8 has more than int4); single precision took 1.05.
  */
 const packing = 1.35;
+
+/** Bytes for each number of a matrix when it is loaded: quantised, with a scale in single precision for every 32. */
+const stored = { fp32: 4, fp16: 4, int8: 1 + 4 / 32, int4: 0.5 + 4 / 32 } as const;
 
 /** Tokens of a prompt beside the clip's, with room for the questions that follow. */
 const promptTokens = 512;
@@ -52,6 +58,12 @@ export function weightBytes({ files, options }: Pick<Manifest, 'files' | 'option
   );
 }
 
+/** Bytes of the largest weight, which is the head: {@link MemoryNeed.loading} on the CPU. */
+export const headBytes = (
+  { vocabSize, hiddenSize }: Pick<ModelConfig, 'vocabSize' | 'hiddenSize'>,
+  decoder: Precision,
+): number => vocabSize * hiddenSize * stored[decoder === 'int4' ? 'int8' : decoder];
+
 /**
  * What {@link weightBytes} will come to for a checkpoint that is not compiled yet, to a few percent.
  *
@@ -63,9 +75,6 @@ export function futureWeightBytes(
   { decoder, vision }: CompileOptions['precision'],
   onCpu: boolean,
 ): number {
-  // A scale in single precision for every 32 quantised numbers.
-  const scale = 4 / 32;
-  const stored = { fp32: 4, fp16: 4, int8: 1 + scale, int4: 0.5 + scale };
   const held = (precision: Precision) =>
     stored[precision] * (onCpu && precision.startsWith('int') ? packing : 1);
   let bytes = 0;
@@ -110,7 +119,7 @@ export interface MemoryRequest {
   /** Bytes that may be taken; null where nobody can say. */
   readonly available: number | null;
   /** Ways to store the weights, the wanted one first, with the bytes that they take on the device. */
-  readonly ways: readonly { readonly precision: string; readonly weights: number }[];
+  readonly ways: readonly (Pick<MemoryNeed, 'weights' | 'loading'> & { readonly precision: string })[];
 }
 
 export interface MemoryPlan {
@@ -141,10 +150,10 @@ export function planMemory({ config, device, onCpu, available, ways }: MemoryReq
     lengths.push(seconds);
   }
   for (const seconds of lengths) {
-    for (const { precision, weights } of seconds === wanted ? ways : ways.slice(-1)) {
-      const fixed = { weights, ...windowNeed(config, seconds, onCpu) };
-      const left = room - totalMemory({ ...fixed, activations: 0 });
-      if (left < fewestActivations) continue;
+    for (const { precision, weights, loading } of seconds === wanted ? ways : ways.slice(-1)) {
+      const fixed = { weights, loading, ...windowNeed(config, seconds, onCpu) };
+      if (totalMemory({ ...fixed, activations: fewestActivations }) > room) continue;
+      const left = room - weights - fixed.cache - fixed.pictures;
       const problems: Problem[] = [];
       const short = `${device} has ${gigabytes(room)} of memory to spare`;
       if (precision !== ways[0]!.precision) {
@@ -168,9 +177,10 @@ export function planMemory({ config, device, onCpu, available, ways }: MemoryReq
       };
     }
   }
-  const { weights } = ways.at(-1)!;
+  const { weights, loading } = ways.at(-1)!;
   const least = totalMemory({
     weights,
+    loading,
     ...windowNeed(config, shortest, onCpu),
     activations: fewestActivations,
   });

@@ -80,6 +80,12 @@ describe.runIf(process.platform === 'linux')('a graphics device', () => {
     expect(engine.crashes).toEqual([]);
     expect(filesIn(store).map((file) => file.split('/')[0])).toEqual(['contents', 'results']);
     expect((await engine.assess({ path: clip, provider: 'auto' })).kept).toBe(true);
+
+    // Nothing is kept of what the device computed while it failed.
+    const elsewhere = await engine.assess({ path: clip, provider: 'cpu', fresh: true });
+    for (const [i, { score }] of elsewhere.record!.timeline.entries()) {
+      expect(Math.abs(record!.timeline[i]!.score - score)).toBeLessThan(0.1);
+    }
   });
 
   it('whose driver takes the process with it is tried once more, with less at a time', async () => {

@@ -30,8 +30,8 @@ function fullShape(): ModelConfig {
 }
 
 const ways = [
-  { precision: 'fp16', weights: 30e9 },
-  { precision: 'int4', weights: 6e9 },
+  { precision: 'fp16', weights: 30e9, loading: 0 },
+  { precision: 'int4', weights: 6e9, loading: 0 },
 ] as const;
 
 describe('planMemory', () => {
@@ -88,6 +88,14 @@ describe('planMemory', () => {
       expect(error).toMatchObject({ code: 'out_of_memory' });
       expect(room).toBeLessThan(fixed(1, 6e9) + fewestActivations);
     }
+  });
+
+  it('leaves room for what opening the graphs takes for a moment', () => {
+    const greedy = [{ precision: 'int4', weights: 6e9, loading: 4e9 }];
+    const request = { config, device: 'this computer', onCpu: true, ways: greedy };
+    const { need } = planMemory({ ...request, available: 10e9 });
+    expect(totalMemory(need)).toBe(10e9);
+    expect(() => planMemory({ ...request, available: 10e9 - 1 })).toThrowError(/needs 10\.0 GB/);
   });
 
   it('says what is needed and what to do where nothing fits', () => {
