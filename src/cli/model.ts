@@ -4,6 +4,7 @@ import { printable, safeJson } from '../assessment/text.ts';
 import { rateWindow } from '../engine/assess.ts';
 import { cancelled } from '../engine/content.ts';
 import { planCompiled, planText } from '../engine/memory_plan.ts';
+import { keepFigures } from '../engine/model_figures.ts';
 import {
   compiledModel,
   compileOptions,
@@ -215,6 +216,8 @@ export async function benchCommand(name: string, flags: BenchFlags, io: Io): Pro
       ...text,
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     };
+    // For the editor's list of models; a cache that can not be written is no reason to lose them.
+    await keepFigures(model, figures).catch(() => undefined);
     if (flags.format === 'json') io.stdout.write(`${safeJson(figures, 2)}\n`);
     else io.stdout.write(benchTable(figures));
     return exit.done;

@@ -5,6 +5,7 @@ import { openCheckpoint } from '../model/checkpoint/checkpoint.ts';
 import { openCompiled } from '../model/compiler/manifest.ts';
 import type { ModelFacts } from '../protocol/engine.ts';
 import { serializeError } from '../protocol/rpc.ts';
+import { newestFigures } from './model_figures.ts';
 import {
   checkpointBytes,
   type EngineModel,
@@ -69,13 +70,15 @@ async function describe(name: string, loaded: EngineModel | null): Promise<Descr
       finds: omnivqa.localization !== null,
       bytes,
       loaded: runs && placeOf(runs),
+      measured: revision === null ? null : await newestFigures(revision),
       problem: null,
     };
     return { facts, revision };
   } catch (error) {
     const { message, next } = serializeError(error);
-    const unknown = { family: '', precision: null, chats: false, finds: false, bytes: 0, loaded: null };
-    return { facts: { name, label, ...unknown, problem: `${message} ${next}` }, revision: null };
+    const unknown = { family: '', precision: null, chats: false, finds: false, bytes: 0 };
+    const nothing = { loaded: null, measured: null };
+    return { facts: { name, label, ...unknown, ...nothing, problem: `${message} ${next}` }, revision: null };
   }
 }
 

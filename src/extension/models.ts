@@ -35,7 +35,7 @@ const same = (a: string, b: string) => a === b || (a !== 'nano' && b !== 'nano' 
 
 function itemOf(model: ModelFacts): ModelItem {
   const settings = settingsFor();
-  const { name, label, family, precision, chats, finds, bytes, loaded, problem } = model;
+  const { name, label, family, precision, chats, finds, bytes, loaded, measured, problem } = model;
   const can = [
     vscode.l10n.t('rates'),
     ...(finds ? [vscode.l10n.t('finds what is wrong')] : []),
@@ -57,11 +57,29 @@ function itemOf(model: ModelFacts): ModelItem {
     description: problem
       ? vscode.l10n.t('can not be used')
       : [...can, plain(precision ?? family), sizeText(bytes)].join(' · '),
-    detail: [uses.join(', '), problem ?? place, name === 'nano' ? '' : name]
+    detail: [
+      uses.join(', '),
+      problem ?? place,
+      measured ? figuresText(measured) : '',
+      name === 'nano' ? '' : name,
+    ]
       .filter(Boolean)
       .map(plain)
       .join(' · '),
   };
+}
+
+/** What `omnivqa model bench` said, in a line. */
+function figuresText(figures: NonNullable<ModelFacts['measured']>): string {
+  const { provider, secondsPer10sClip, prefillTokensPerSecond, decodeTokensPerSecond } = figures;
+  return vscode.l10n.t(
+    'Measured on {0}: 10 s of video in {1} s, {2} tokens/s read, {3} tokens/s written, {4} of memory',
+    provider,
+    Number(secondsPer10sClip.toPrecision(2)),
+    Math.round(prefillTokensPerSecond),
+    Math.round(decodeTokensPerSecond),
+    sizeText(figures.peakMemoryBytes),
+  );
 }
 
 /** What comes from a checkpoint, without what a quick pick would draw as an icon. */

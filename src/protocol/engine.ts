@@ -148,6 +148,17 @@ export interface ModelFacts {
     /** That loading took, without compiling. */
     readonly seconds: number;
   } | null;
+  /** What `omnivqa model bench` measured of it on this machine at last; null: nothing yet. */
+  readonly measured: {
+    readonly provider: string;
+    /** Milliseconds since 1970. */
+    readonly measuredAt: number;
+    /** Rating a clip of 10 s, without decoding it, s. */
+    readonly secondsPer10sClip: number;
+    readonly prefillTokensPerSecond: number;
+    readonly decodeTokensPerSecond: number;
+    readonly peakMemoryBytes: number;
+  } | null;
   /** Why it can not be used; null where nothing is known against it. */
   readonly problem: string | null;
 }

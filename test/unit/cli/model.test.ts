@@ -81,9 +81,10 @@ describe('omnivqa model', () => {
   });
 
   it('bench measures, as a table and as JSON', async () => {
-    temporaryCache();
+    const cache = temporaryCache();
     const flags = ['--provider', 'cpu', '--threads', '1'];
     const table = await omnivqa(['model', 'bench', checkpoint, ...flags]);
+    expect(readdirSync(join(cache, 'figures'))).toEqual([expect.stringMatching(/^[0-9a-f]{32}-cpu\.json$/)]);
     expect(table).toMatchObject({ status: 0, stderr: '' });
     expect(table.stdout).toMatch(/^seconds per 10s clip +\d/m);
     expect(table.stdout).toMatch(/^peak memory +\d+\.\d MB$/m);

@@ -1,7 +1,8 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { modelFacts } from '../../../src/engine/model_facts.ts';
+import { keepFigures } from '../../../src/engine/model_figures.ts';
 import { compiledModel } from '../../../src/engine/models.ts';
 import { checkpointWith, loadForTest, temporaryCache } from '../../support/engine.ts';
 import { temporaryDirectory } from '../../support/media.ts';
@@ -33,6 +34,24 @@ it('says of a loaded model where it runs and why, and lists its compiled form no
   expect(facts[1]!.loaded).toEqual({ provider, reason, precision: 'fp32', seconds: model.loadSeconds });
   expect(facts[1]!.precision).toBe('fp32');
   expect(facts[0]!.loaded).toBeNull();
+});
+
+it('says what was measured at last', async () => {
+  const cache = temporaryCache();
+  const named = checkpointWith({});
+  const model = await loadForTest(named);
+  expect((await modelFacts([named], null))[1]!.measured).toBeNull();
+  const figures = {
+    ...{ loadSeconds: 1, secondsPer10sClip: 0.9, prefillTokensPerSecond: 420 },
+    ...{ decodeTokensPerSecond: 31, peakMemoryBytes: 6e9 },
+  };
+  await keepFigures(model, { ...figures, secondsPer10sClip: 2 });
+  await keepFigures(model, figures);
+  const measured = { ...figures, provider: 'cpu', revision: model.revision };
+  expect((await modelFacts([named], null))[1]!.measured).toMatchObject(measured);
+  // Of a file that was damaged nothing is said.
+  writeFileSync(join(cache, 'figures', `${model.revision}-cpu.json`), '{"provider":3');
+  expect((await modelFacts([named], null))[1]).toMatchObject({ measured: null, problem: null });
 });
 
 it('says why one can not be used', async () => {
