@@ -21,6 +21,8 @@ export class LoadedModel {
    * loaded again by the next use.
    */
   onLost: ((report: Omit<DeviceReport, 'failure'>, error: OmniError) => void) | null = null;
+  /** Bytes that a model may take of its device's memory; undefined: what is free. */
+  memory: number | undefined;
   /** Called when a model was loaded. */
   onLoaded: (model: EngineModel) => void = () => undefined;
   readonly #limits = new Map<string, DeviceLimit>();
@@ -88,6 +90,7 @@ export class LoadedModel {
       signal,
       onProblem: this.#onProblem,
       limit: limit && loadLimit(limit),
+      memory: this.memory,
     });
     this.onDevice({ model: name, provider, on: model.omni.choice.provider });
     this.onLoaded(model);

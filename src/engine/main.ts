@@ -1,6 +1,7 @@
 /**
  * The engine's process: started by its client with an IPC channel, it ends when the client is gone, when it was idle for
- * long, or when it is told to. Its only argument, or OMNIVQA_STORE, names the directory for all that it keeps.
+ * long, or when it is told to. Its only argument, or OMNIVQA_STORE, names the directory for all that it keeps;
+ * OMNIVQA_MEMORY the gigabytes that a model may take.
  */
 import { constants, setPriority } from 'node:os';
 import { resolve } from 'node:path';
@@ -23,6 +24,8 @@ try {
   // A system that refuses it runs the engine as it was started.
 }
 
+const memory = Number(process.env.OMNIVQA_MEMORY) * 1e9;
+
 let ending = false;
 const end = () => {
   if (!ending) void close().finally(() => process.exit());
@@ -34,7 +37,12 @@ const close = serveEngine(
     () => new OmniError('disconnected', 'The client is gone.', 'Nothing: the engine ends with it.'),
   ),
   // What a lost device still holds is not freed: that may hang, or take as long as the driver likes.
-  { store: resolve(store), onIdle: end, onDeviceFailed: () => process.exit() },
+  {
+    store: resolve(store),
+    ...(memory > 0 ? { memory } : {}),
+    onIdle: end,
+    onDeviceFailed: () => process.exit(),
+  },
 );
 process.on('disconnect', end);
 process.on('SIGTERM', end);

@@ -45,6 +45,8 @@ import { compose, totalSpent } from './windows.ts';
 export interface EngineOptions {
   /** Directory for results, journals and locks; several engines may share it. */
   readonly store: string;
+  /** Bytes that a model may take of its device's memory; default: what is free. */
+  readonly memory?: number;
   /** Milliseconds without a job after which the model is freed; default 5 minutes. */
   readonly unloadAfter?: number;
   /** Milliseconds without a job or a request after which {@link onIdle} is called; default 20 minutes. */
@@ -73,6 +75,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   const log = (level: 'info' | 'warning' | 'error', text: string): void =>
     connection.notify('log', { level, text });
   const loaded = new LoadedModel(unloadAfter, ({ code, message }) => log('warning', `${message} (${code})`));
+  loaded.memory = options.memory;
   loaded.onLoaded = ({ id, memory, omni: { choice } }) => {
     log('info', `${id} runs on ${choice.provider}: ${choice.reason} ${planText(memory, choice.provider)}.`);
     for (const { code, message } of memory.problems) log('warning', `${message} (${code})`);

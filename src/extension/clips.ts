@@ -70,11 +70,15 @@ export class Clips extends Owner {
     readonly log: vscode.LogOutputChannel,
   ) {
     super();
-    const { ffmpeg, node } = settingsFor();
+    const { ffmpeg, node, memory } = settingsFor();
     this.#engine = new EngineClient<Assessment>({
       entry: vscode.Uri.joinPath(context.extensionUri, 'dist', 'engine.mjs').fsPath,
       store: context.globalStorageUri.fsPath,
-      env: { ...process.env, ...(ffmpeg ? { OMNIVQA_FFMPEG: ffmpeg } : {}) },
+      env: {
+        ...process.env,
+        ...(ffmpeg ? { OMNIVQA_FFMPEG: ffmpeg } : {}),
+        ...(memory ? { OMNIVQA_MEMORY: String(memory) } : {}),
+      },
       node: node || null,
       onJob: (update) => this.#update(update),
       onEncode: (id, state) => this.#encodes.get(id)?.(state),

@@ -13,6 +13,8 @@ export interface Settings extends ModelChoice {
   readonly ffmpeg: string;
   /** Node binary for the engine; empty: looked for. */
   readonly node: string;
+  /** GB that a model may take; null: what is free. */
+  readonly memory: number | null;
   readonly mosInExplorer: boolean;
   /** Whether records are kept in the workspace's `.omnivqa` folder too. */
   readonly inWorkspace: boolean;
@@ -24,6 +26,7 @@ export function settingsFor(uri?: vscode.Uri): Settings {
   const threshold = values.get<number | null>('threshold', null);
   const model = values.get<string>('model', 'nano').trim() || 'nano';
   const second = values.get<string>('refineModel', '').trim();
+  const memory = values.get<number>('memory', 0);
   const windows = Math.round(values.get<number>('refineWindows', 3));
   return {
     model,
@@ -33,6 +36,7 @@ export function settingsFor(uri?: vscode.Uri): Settings {
     threshold: typeof threshold === 'number' && threshold >= 1 && threshold <= 5 ? threshold : null,
     ffmpeg: values.get<string>('ffmpegPath', '').trim(),
     node: values.get<string>('nodePath', '').trim(),
+    memory: typeof memory === 'number' && memory > 0 ? memory : null,
     mosInExplorer: values.get<boolean>('explorer.showMos', false),
     inWorkspace: values.get<boolean>('results.inWorkspace', false),
   };

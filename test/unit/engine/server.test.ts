@@ -76,6 +76,13 @@ function engine(options: Partial<EngineOptions> = {}) {
   return { connection, store, updates, choice, assess };
 }
 
+it('a model that takes more memory than it may is not loaded', async () => {
+  const { assess } = engine({ memory: 50e6 });
+  const { outcome, error } = await assess();
+  expect(outcome).toBe('failed');
+  expect(error).toMatchObject({ code: 'out_of_memory', message: expect.stringContaining('50 MB to spare') });
+});
+
 describe('results', () => {
   it('are looked up, found again, assessed afresh and forgotten', async () => {
     const { connection, choice, assess, store } = engine();
