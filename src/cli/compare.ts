@@ -8,24 +8,30 @@ import { parseLadders } from '../comparison/ladders.ts';
 import { type SearchResult, searchCrf } from '../comparison/search.ts';
 import type { EngineModel } from '../engine/models.ts';
 import { OmniError } from '../protocol/errors.ts';
-import { Bench, type ComparedEncode, crfEncode, given, type Wanted } from './compare_bench.ts';
-import { exit, type Io, ProgressLine } from './io.ts';
+import {
+  type Bench,
+  type ComparedEncode,
+  crfEncode,
+  given,
+  type Wanted,
+  withBench,
+} from './compare_bench.ts';
+import { type ExcerptFacts, excerptLines, factsOf } from './compare_excerpt.ts';
+import { type LadderFlags, perTitleCommand } from './compare_ladder.ts';
+import { perSceneCommand } from './compare_scenes.ts';
+import { exit, type Io } from './io.ts';
 import { junitReport, type TestCase } from './junit.ts';
-import { AssessingModel, type RuntimeFlags } from './load.ts';
-import { OutputFile } from './output.ts';
 
 export const comparisonFormats = ['text', 'json', 'csv', 'junit'] as const;
 
-export interface CompareFlags extends RuntimeFlags {
-  readonly model: string;
+export interface CompareFlags extends LadderFlags {
+  readonly perTitle?: boolean;
+  readonly perScene?: boolean;
   readonly settings?: string;
   readonly targetMos?: number;
-  readonly codec?: string;
-  readonly preset?: string;
   readonly failWorseThan?: string;
   readonly maxDrop: number;
   readonly format: (typeof comparisonFormats)[number];
-  readonly output?: string;
 }
 
 /** `omnivqa/comparison@1`: what `omnivqa compare --format json` prints. */
@@ -42,6 +48,8 @@ interface ComparisonRecord {
     readonly bdRate: BdResult;
     readonly bdMos: BdResult;
   }[];
+  /** Of what part of the source the encodes are; null: of the whole. */
+  readonly excerpt: ExcerptFacts | null;
   readonly search: (SearchResult & { readonly codec: string; readonly target: number }) | null;
 }
 
@@ -56,6 +64,17 @@ export async function compareCommand(
   flags: CompareFlags,
   io: Io,
 ): Promise<number> {
+  if (flags.perTitle || flags.perScene) {
+    const { perTitle, perScene, settings, failWorseThan } = flags;
+    if ((perTitle && perScene) || settings || failWorseThan || groups.length > 0) {
+      throw new OmniError(
+        'bad_usage',
+        'A ladder for the title, or a search by scenes, is a comparison of its own.',
+        'Leave out --settings, --fail-worse-than and options after --, and name one of --per-title and --per-scene.',
+      );
+    }
+    return perTitle ? perTitleCommand(source, flags, io) : perSceneCommand(source, flags, io);
+  }
   const wanted = [...groups.map(given), ...(flags.settings ? await rungs(flags.settings) : [])];
   if (wanted.length === 0 && flags.targetMos === undefined) {
     throw new OmniError(
@@ -65,27 +84,20 @@ export async function compareCommand(
     );
   }
   const baseline = flags.failWorseThan === undefined ? null : await readBaseline(flags.failWorseThan);
-  const output = flags.output === undefined ? undefined : await OutputFile.open(flags.output);
-  const progress = new ProgressLine(io);
-  let model: AssessingModel | undefined;
-  try {
-    model = await AssessingModel.load(flags.model, flags, io, progress);
-    const bench = new Bench(model, io, progress);
-    const encodes = await bench.all(wanted, (one, signal) => bench.measure(source, one, signal));
-    const search = flags.targetMos === undefined ? null : await searchIn(bench, source, flags, encodes);
-    const record = recordOf(source, await bench.assess(source, 'the source'), model.model, encodes, search);
+  return withBench(source, flags, io, async ({ bench, model, clip, output, print }) => {
+    const encodes = await bench.all(wanted, (one, signal) => bench.measure(clip.path, one, signal));
+    const search = flags.targetMos === undefined ? null : await searchIn(bench, clip.path, flags, encodes);
+    const whole = await bench.assess(source, 'the source');
+    const excerpt = factsOf(clip.excerpt, encodes);
+    const record = recordOf(source, whole, excerpt, model.model, encodes, search);
     const cases = casesOf(record, wanted, baseline, flags);
     const text = documentOf(record, cases, flags.format);
-    if (output) await output.write(text);
-    else io.stdout.write(text);
+    await output?.write(text);
+    print(output ? '' : text);
     const missed = cases.flatMap(({ failures }) => failures);
     for (const line of missed) io.stderr.write(`${printable(line)}\n`);
     return missed.length > 0 ? exit.threshold : exit.done;
-  } finally {
-    progress.clear();
-    await model?.dispose();
-    await output?.close();
-  }
+  });
 }
 
 async function rungs(file: string): Promise<Wanted[]> {
@@ -137,6 +149,7 @@ async function searchIn(
 function recordOf(
   path: string,
   { video, mos }: Assessment,
+  excerpt: ExcerptFacts | null,
   { id, revision, precision }: EngineModel,
   encodes: readonly ComparedEncode[],
   search: ComparisonRecord['search'],
@@ -150,6 +163,7 @@ function recordOf(
     schema: 'omnivqa/comparison@1',
     source: { path, duration: video.duration, mos },
     model: { id, revision, precision },
+    excerpt,
     encodes,
     curves: codecs.flatMap((test, index) =>
       codecs.slice(0, index).map((anchor) => ({
@@ -223,6 +237,7 @@ function documentOf(
         : `The cheapest CRF of ${codec} that reaches MOS ${target} is ${crf} (${steps.length} encodes).`,
     );
   }
+  lines.push(...excerptLines(record.excerpt));
   lines.push(`The source itself: MOS ${record.source.mos.toFixed(2)}.`);
   return `${lines.join('\n')}\n`;
 }

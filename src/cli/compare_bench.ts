@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
 import type { Assessment } from '../assessment/record.ts';
 import { describeOutput } from '../comparison/encodes.ts';
@@ -10,8 +11,10 @@ import { ResultCache } from '../engine/results.ts';
 import type { EncodeFacts, EncodeState } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { probeVideo } from '../video/probe.ts';
-import type { Io, ProgressLine } from './io.ts';
-import type { AssessingModel } from './load.ts';
+import { Cuts, deviationOf, type EncodedClip, excerptOf } from './compare_excerpt.ts';
+import { type Io, ProgressLine } from './io.ts';
+import { AssessingModel, type RuntimeFlags } from './load.ts';
+import { OutputFile } from './output.ts';
 
 /** What is to be encoded. */
 export interface Wanted {
@@ -29,6 +32,16 @@ export interface ComparedEncode extends Omit<EncodeFacts, 'madeAt'> {
   readonly mos: number;
   readonly score: number;
   readonly worst: { readonly start: number; readonly end: number; readonly score: number };
+  /** Standard deviation of the MOS between its windows. */
+  readonly deviation: number;
+}
+
+export interface BenchFlags extends RuntimeFlags {
+  readonly model: string;
+  readonly format: string;
+  readonly output?: string;
+  /** Seconds of the source that stand for the whole. */
+  readonly excerpt?: number;
 }
 
 /** An encode with the output options of ffmpeg that were given. */
@@ -66,28 +79,36 @@ export class Bench {
   }
 
   /**
-   * Does something with each item at once, in a way that nothing runs any more when this ends: what fails first ends
-   * the others, and is thrown.
+   * Does something with all items, as many at once as are allowed, in a way that nothing runs any more when this ends:
+   * what fails first ends the others, and is thrown.
    */
   async all<T, R>(
     items: readonly T[],
     work: (item: T, signal: AbortSignal, index: number) => Promise<R>,
+    atOnce = items.length,
   ): Promise<R[]> {
     const stop = new AbortController();
     const signal = AbortSignal.any([this.#io.signal, stop.signal]);
-    let first: { readonly error: unknown } | null = null;
-    const ended = await Promise.allSettled(
-      items.map((item, index) =>
-        work(item, signal, index).catch((error: unknown) => {
-          first ??= { error };
+    // Each item listens.
+    setMaxListeners(0, signal);
+    const results: R[] = [];
+    const errors: unknown[] = [];
+    let next = 0;
+    const worker = async () => {
+      while (next < items.length && !signal.aborted) {
+        const index = next++;
+        try {
+          results[index] = await work(items[index]!, signal, index);
+        } catch (error) {
+          errors.push(error);
           stop.abort();
-          throw error;
-        }),
-      ),
-    );
-    const failed = first as { readonly error: unknown } | null;
-    if (failed) throw failed.error;
-    return ended.map((one) => (one as PromiseFulfilledResult<R>).value);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
+    if (errors.length > 0) throw errors[0];
+    if (signal.aborted) throw cancelled();
+    return results;
   }
 
   /** Encodes a clip, as soon as there are cores for it, and assesses the encode. */
@@ -121,6 +142,7 @@ export class Bench {
         mos: record.mos,
         score: record.score,
         worst: record.pooling.worst,
+        deviation: deviationOf(record),
       };
     } finally {
       this.#states.delete(name);
@@ -162,6 +184,46 @@ export class Bench {
     const share = shares.reduce((sum, one) => sum + one, 0) / shares.length;
     const left = running.flatMap(({ state }) => (state.eta === null ? [] : [state.eta]));
     this.#progress.show(label, share * 100, 100, '%', left.length > 0 ? Math.max(...left) : null);
+  }
+}
+
+/**
+ * Does something with a model, the output file that was named, and the source or the excerpt of it that was asked for;
+ * leaves nothing behind of what was not finished.
+ */
+export async function withBench(
+  source: string,
+  flags: BenchFlags,
+  io: Io,
+  work: (tools: {
+    readonly bench: Bench;
+    readonly cuts: Cuts;
+    readonly model: AssessingModel;
+    readonly clip: EncodedClip;
+    /** Null: none was named. */
+    readonly output: OutputFile | null;
+    /** Takes the progress away and prints. */
+    print(text: string): void;
+  }) => Promise<number>,
+): Promise<number> {
+  const output = flags.output === undefined ? null : await OutputFile.open(flags.output);
+  const progress = new ProgressLine(io);
+  const cuts = new Cuts(io, progress);
+  let model: AssessingModel | undefined;
+  try {
+    model = await AssessingModel.load(flags.model, flags, io, progress);
+    const bench = new Bench(model, io, progress);
+    const clip = await excerptOf(bench, cuts, source, flags.excerpt);
+    const print = (text: string) => {
+      progress.clear();
+      io.stdout.write(text);
+    };
+    return await work({ bench, cuts, model, clip, output, print });
+  } finally {
+    progress.clear();
+    await cuts.dispose();
+    await model?.dispose();
+    await output?.close();
   }
 }
 

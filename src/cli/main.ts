@@ -66,6 +66,9 @@ Examples:
   omnivqa compare source.mp4 -- -c:v libx264 -crf 23 -- -c:v libsvtav1 -crf 35
   omnivqa compare source.mp4 --settings hd.ladder.yaml
   omnivqa compare source.mp4 --target-mos 4.0 --codec libsvtav1
+  omnivqa compare source.mp4 --target-mos 4.0 --codec libx265 --per-scene
+  omnivqa compare source.mp4 --per-title --codec libx264 -o source.ladder.yaml
+  omnivqa compare source.mp4 --settings hd.ladder.yaml --excerpt 20
   omnivqa compare source.mp4 --settings hd.ladder.yaml --fail-worse-than baseline.json --max-drop 0.2
 
 Each -- begins the output options of one encode. They are read, never run as they are: only options of the
@@ -169,6 +172,11 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .option('--target-mos <mos>', 'find the cheapest CRF that reaches it', mosValue)
     .option('--codec <name>', 'the encoder to search with; libx264 by default')
     .option('--preset <name>', 'its preset in the search')
+    .option('--per-scene', 'search each scene on its own, with --target-mos')
+    .option('--per-title', 'make a ladder for this clip: encodes of several sizes, the best at each rate')
+    .option('--heights <list>', 'the sizes to try for it, in lines', heightsValue, [1080, 720, 540, 360])
+    .option('--rungs <n>', 'its most rungs', positiveInteger, 5)
+    .option('--excerpt <seconds>', 'encode a part of the source that stands for the whole', secondsValue)
     .option('--fail-worse-than <file>', 'an earlier comparison (JSON): exit with status 1 where a MOS fell')
     .option('--max-drop <mos>', 'by how much a MOS may fall', dropValue, 0.2)
     .addOption(new Option('--format <name>', 'what to print').choices([...comparisonFormats]).default('text'))
@@ -335,6 +343,20 @@ function commaSeparated(text: string): string[] {
 function mosValue(text: string): number {
   const value = Number(text);
   if (!(value >= 1 && value <= 5)) throw new InvalidArgumentError('A MOS is a number from 1 to 5.');
+  return value;
+}
+
+function heightsValue(text: string): number[] {
+  const heights = commaSeparated(text).map(Number);
+  if (heights.length === 0 || heights.length > 12 || !heights.every((one) => one % 2 === 0 && one >= 16)) {
+    throw new InvalidArgumentError('They are up to 12 even numbers of lines, such as 1080,720,540,360.');
+  }
+  return heights;
+}
+
+function secondsValue(text: string): number {
+  const value = Number(text);
+  if (!(value >= 1 && value < 1e6)) throw new InvalidArgumentError('It is a number of seconds, 1 or more.');
   return value;
 }
 

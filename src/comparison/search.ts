@@ -32,12 +32,14 @@ export interface SearchResult {
  * returned still was measured to reach the target.
  *
  * @param measure Encodes and assesses with a whole CRF.
+ * @param begin Where to begin, for one who knows of a similar clip; by default where most clips are near.
  * @throws OmniError `bad_usage` for an encoder without a known scale; whatever `measure` throws.
  */
 export async function searchCrf(
   codec: string,
   target: number,
   measure: (crf: number) => Promise<number>,
+  begin?: number,
 ): Promise<SearchResult> {
   const scale = qualityScales[codec];
   if (!scale) {
@@ -52,7 +54,7 @@ export async function searchCrf(
   // Ends of the range: `good` reaches the target, `bad` does not. Beyond the scale nothing was measured.
   let good: SearchStep = { crf: best - 1, mos: 5 };
   let bad: SearchStep = { crf: worst + 1, mos: 1 };
-  let next = first;
+  let next = begin === undefined ? first : Math.min(worst, Math.max(best, Math.round(begin)));
   let sameSide = 0;
   for (;;) {
     const step = { crf: next, mos: await measure(next) };
