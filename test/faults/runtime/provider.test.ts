@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HostCache } from '../../../src/model/runtime/kv_cache.ts';
-import { bundledProviders } from '../../../src/model/runtime/ort.ts';
+import { bundledProviders, type Provider, runtimeError } from '../../../src/model/runtime/ort.ts';
 import { chooseProvider } from '../../../src/model/runtime/providers.ts';
 import { temporaryDirectory } from '../../parity/cases.ts';
 import { requireVulkan } from '../../parity/vulkan.ts';
@@ -71,6 +71,46 @@ describe.runIf(process.platform === 'linux')('a Vulkan driver', () => {
     await expect(chooseProvider('webgpu', geometry, { tolerance: 0 })).rejects.toMatchObject({
       code: 'provider_unavailable',
     });
+  });
+});
+
+describe('what a runtime says when its device fails', () => {
+  // As onnxruntime 1.30 and Dawn said it on a driver that failed, and as their sources and those of others have it.
+  const download =
+    '/onnxruntime_src/onnxruntime/core/providers/webgpu/buffer_manager.cc:641 void onnxruntime::webgpu::BufferManager::Download(WGPUBuffer, void*, size_t) const map_async_result.status == wgpu::MapAsyncStatus::Success was false. Failed to download data from buffer. wgpu::MapAsyncStatus value: ';
+  const words: readonly (readonly [Provider, string, string])[] = [
+    ['webgpu', 'device_lost', `${download}4, message: [Device] is lost.\n`],
+    [
+      'webgpu',
+      'out_of_memory',
+      `${download}3, message: [Invalid Buffer (unlabeled)] is invalid due to a previous error.\n`,
+    ],
+    ['webgpu', 'out_of_memory', 'vkAllocateMemory failed with VK_ERROR_OUT_OF_DEVICE_MEMORY'],
+    ['webgpu', 'device_lost', 'vkQueueSubmit failed with VK_ERROR_DEVICE_LOST'],
+    ['webgpu', 'out_of_memory', 'Failed to create GPU buffer: size=4294967296, usage=140.'],
+    [
+      'webgpu',
+      'out_of_memory',
+      'Buffer size (3185049600) exceeds the max buffer size limit (1073741824).\n - While calling [Device].CreateBuffer',
+    ],
+    ['dml', 'device_lost', 'Exception(3) tid(1c) 887A0005 The GPU device instance has been suspended.'],
+    ['dml', 'device_lost', 'DXGI_ERROR_DEVICE_HUNG'],
+    ['dml', 'out_of_memory', 'Exception(1) tid(4790) 8007000E Not enough memory resources are available'],
+    ['cuda', 'out_of_memory', 'CUDA failure 2: out of memory ; GPU=0'],
+    ['cuda', 'device_lost', 'CUDA failure 700: an illegal memory access was encountered ; GPU=0'],
+    ['cuda', 'out_of_memory', 'BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer'],
+    ['webgpu', 'runtime_failed', 'Non-zero status code returned while running MatMul node.'],
+    ['cpu', 'out_of_memory', 'std::bad_alloc'],
+    ['cpu', 'runtime_failed', 'Device is lost, says a node of the CPU'],
+  ];
+
+  it.each(words)('%s: %s, by "%s"', (provider, code, text) => {
+    const error = runtimeError(new Error(text), provider, 'run a graph');
+    expect(error.code).toBe(code);
+    expect(error.next).not.toBe('');
+    // C++ paths and signatures are for the log.
+    if (text.startsWith(download)) expect(error.message).not.toContain('buffer_manager');
+    expect(error.detail.findings).toEqual([text]);
   });
 });
 
