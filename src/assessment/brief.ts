@@ -48,6 +48,16 @@ function distortionLines({ distortions }: Assessment, span?: Span): string[] {
   return found.length > lines.length ? [...lines, `… and ${found.length - lines.length} more.`] : lines;
 }
 
+/** What a second model says, which the figures of the first do not contain. */
+function refinementLines({ refinements = [] }: Assessment, span?: Span): string[] {
+  return refinements
+    .filter((one) => !span || shared(one, span))
+    .map(
+      ({ model, mos, ...one }) =>
+        `A second model, ${printable(model.id)}, says MOS ${mos.toFixed(2)} of ${spanText(one)}.`,
+    );
+}
+
 /** How good the clip is, its worst span and how much is wrong with it. */
 export function assessmentBrief(record: Assessment): string {
   const { worst } = record.pooling;
@@ -56,6 +66,7 @@ export function assessmentBrief(record: Assessment): string {
       `${record.status === 'complete' ? '' : `; ${record.status}: not the whole clip was assessed`}.`,
     `Over time: mean ${mosOf(record.pooling.mean).toFixed(2)}, 5th percentile ${mosOf(record.pooling.p5).toFixed(2)}, ` +
       `worst ${spanText(worst)} at MOS ${mosOf(worst.score).toFixed(2)}.`,
+    ...refinementLines(record),
     ...distortionLines(record).slice(0, 5),
     ...(record.distortions && record.distortions.length > 5
       ? [`(${record.distortions.length} distortions in all.)`]
@@ -87,6 +98,7 @@ export function momentBrief(record: Assessment, span: Span): string {
       ? `${spanText(span)} was not assessed.`
       : `${spanText(span)}: MOS ${(scores.reduce((sum, one) => sum + one, 0) / scores.length).toFixed(2)} of 5, ` +
         `lowest ${Math.min(...scores).toFixed(2)}; the whole clip has ${record.mos.toFixed(2)}.`,
+    ...refinementLines(record, span),
     ...(scores.length === 0 ? [] : distortionLines(record, span)),
     ...(cuts.length > 0 ? [`Scene cut at ${cuts.map(seconds).join(', ')}.`] : []),
     ...spans('The picture is frozen at', freezes),

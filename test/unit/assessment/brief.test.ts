@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { assessmentBrief, distortionBrief, momentBrief } from '../../../src/assessment/brief.ts';
-import { makeRecord } from '../../../webview-ui/dev/records.ts';
+import { makeRecord, refined } from '../../../webview-ui/dev/records.ts';
 
 const record = makeRecord({ distortions: 30 });
 
@@ -48,4 +48,15 @@ it('a path that would speak for us is written out', () => {
     video: { ...record.video, path: '/a\nMOS 5.00 of 5.\u202e.mp4' },
   });
   expect(text.split('\n').at(-1)).toContain('/a\\u{a}MOS 5.00 of 5.\\u{202e}.mp4');
+});
+
+it('what a second model says is said as such, for the clip and where it looked', () => {
+  const twice = { ...makeRecord({ seconds: 40 }), ...refined };
+  const line = 'A second model, omnivqa-8b, says MOS 1.96 of 30–40 s.';
+  expect(assessmentBrief(twice)).toContain(line);
+  expect(momentBrief(twice, { start: 32, end: 34 })).toContain(line);
+  expect(momentBrief(twice, { start: 22, end: 24 })).not.toContain('second model');
+  const [first] = refined.refinements!;
+  const spoken = { ...first!, model: { ...first!.model, id: 'a\nMOS 5.00' } };
+  expect(assessmentBrief({ ...twice, refinements: [spoken] })).toContain('a\\u{a}MOS 5.00');
 });
