@@ -82,6 +82,12 @@ function ensureSoftwareVulkan() {
   );
 }
 
+/** The tests of graphics devices that fail make a Vulkan driver that does. */
+function ensureCompiler() {
+  if (process.platform !== 'linux' || answers('cc', ['--version']) || apt(['gcc', 'libc6-dev'])) return;
+  say('No C compiler found as cc (Debian: apt-get install gcc). Two test files will fail without it.');
+}
+
 /** A virtual environment of training/'s pinned packages; OMNIVQA_PYTHON names an environment of your own instead. */
 function ensurePython() {
   if (process.env.OMNIVQA_PYTHON) return process.env.OMNIVQA_PYTHON;
@@ -117,6 +123,7 @@ export function setUp() {
 export function setUpTests() {
   setUp();
   ensureSoftwareVulkan();
+  ensureCompiler();
   return ensurePython();
 }
 
