@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Assessment } from '../../../src/assessment/record.ts';
-import { omnivqa } from '../../support/cli.ts';
+import { Collected, omnivqa } from '../../support/cli.ts';
 import { checkpointWith, temporaryCache } from '../../support/engine.ts';
 import { temporaryDirectory, writeClip } from '../../support/media.ts';
 
@@ -60,5 +60,25 @@ describe('omnivqa assess --refine', () => {
     expect(record).not.toHaveProperty('refinements');
     expect(record.problems.map(({ code }) => code)).toContain('not_refined');
     expect(stderr).toContain('could not be refined');
+  });
+
+  it('interrupted: the first record is there, and the next call does the rest', async () => {
+    temporaryCache();
+    const controller = new AbortController();
+    class Impatient extends Collected {
+      override _write(chunk: string | Buffer, encoding: string, done: () => void): void {
+        super._write(chunk, encoding, done);
+        if (this.text.includes('refining')) controller.abort();
+      }
+    }
+    const command = [...call(4, '--refine', second(), '--refine-windows', '4'), '--format', 'json'];
+    const { signal } = controller;
+    const stopped = await omnivqa(command, { signal, stderr: new Impatient({ isTTY: true, columns: 300 }) });
+    expect(stopped.status).toBe(130);
+    const first = JSON.parse(stopped.stdout) as Assessment;
+    expect(first.status).toBe('complete');
+    const whole = JSON.parse((await omnivqa(command)).stdout) as Assessment;
+    expect(whole.refinements).toHaveLength(4);
+    expect(whole.refinements).toEqual(expect.arrayContaining(first.refinements ?? []));
   });
 });
