@@ -30,6 +30,15 @@ export interface ClipState {
   readonly error: SerializedError | null;
 }
 
+/** An encode that is being made. */
+export interface EncodeJob {
+  readonly id: string;
+  readonly label: string;
+  /** The clip that is encoded. */
+  readonly source: string;
+  readonly state: EncodeState;
+}
+
 type Requests = EngineService<Assessment>['requests'];
 type Result<M extends keyof Requests> = Awaited<ReturnType<Requests[M]>>;
 
@@ -50,8 +59,10 @@ export class Clips extends Owner {
   readonly #unlisted = new Set<string>();
   /** How many timelines show a clip: its record is kept in memory for them alone. */
   readonly #watched = new Map<string, number>();
-  /** Who is told where an encode stands, by its name. */
-  readonly #encodes = new Map<string, (state: EncodeState) => void>();
+  readonly #encodes = new Map<string, { job: EncodeJob; readonly tell: (state: EncodeState) => void }>();
+  readonly #encoded = this.own(new vscode.EventEmitter<void>());
+  /** An encode began, went on or is over. */
+  readonly onDidEncode = this.#encoded.event;
   /** Names of clips whose files have names that say nothing. */
   readonly #names = new Map<string, string>();
   readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
@@ -81,7 +92,7 @@ export class Clips extends Owner {
       },
       node: node || null,
       onJob: (update) => this.#update(update),
-      onEncode: (id, state) => this.#encodes.get(id)?.(state),
+      onEncode: (id, state) => this.#encodeState(id, state),
       onChatText: (piece) => this.#wrote.fire(piece),
       onLog: (level, text) => log[level === 'warning' ? 'warn' : level](text),
       onCrash: (error, willRestart) => void this.#crashed(error, willRestart),
@@ -105,17 +116,38 @@ export class Clips extends Owner {
 
   /** The encode of a clip: one that is kept, or made now. */
   async encode(
-    params: { readonly path: string; readonly options: readonly string[] },
+    {
+      path,
+      options,
+      label,
+    }: { readonly path: string; readonly options: readonly string[]; readonly label: string },
     signal: AbortSignal,
-    onState: (state: EncodeState) => void,
+    tell: (state: EncodeState) => void,
   ): Promise<EncodeFacts> {
     const id = randomUUID();
-    this.#encodes.set(id, onState);
+    const state = { phase: 'waiting', progress: null, eta: null } as const;
+    this.#encodes.set(id, { job: { id, label, source: path, state }, tell });
+    this.#encoded.fire();
     try {
-      return await this.request('encode', { ...params, id }, { signal });
+      return await this.request('encode', { path, options, id }, { signal });
     } finally {
       this.#encodes.delete(id);
+      if (!this.disposed) this.#encoded.fire();
     }
+  }
+
+  /** What is encoded, what runs first. */
+  get encodes(): EncodeJob[] {
+    const rank = ({ state }: EncodeJob) => (state.phase === 'waiting' ? 1 : 0);
+    return [...this.#encodes.values()].map(({ job }) => job).sort((a, b) => rank(a) - rank(b));
+  }
+
+  #encodeState(id: string, state: EncodeState): void {
+    const one = this.#encodes.get(id);
+    if (!one || this.disposed) return;
+    one.job = { ...one.job, state };
+    one.tell(state);
+    this.#encoded.fire();
   }
 
   state(uri: vscode.Uri): ClipState {

@@ -1,14 +1,16 @@
 import * as vscode from 'vscode';
-import type { ClipState, Clips } from './clips.ts';
+import type { ClipState, Clips, EncodeJob } from './clips.ts';
 import { Owner } from './disposables.ts';
-import { jobText } from './words.ts';
+import { encodeText, jobText } from './words.ts';
 
-/** The jobs view: what runs and what waits, in that order. */
-export class JobsView extends Owner implements vscode.TreeDataProvider<ClipState> {
+type Job = ClipState | EncodeJob;
+
+/** The jobs view: encodes that are made, and clips that are assessed; what runs, then what waits. */
+export class JobsView extends Owner implements vscode.TreeDataProvider<Job> {
   readonly #clips: Clips;
   readonly #changed = this.own(new vscode.EventEmitter<undefined>());
   readonly onDidChangeTreeData = this.#changed.event;
-  readonly view: vscode.TreeView<ClipState>;
+  readonly view: vscode.TreeView<Job>;
   #count = 0;
 
   constructor(clips: Clips) {
@@ -16,13 +18,16 @@ export class JobsView extends Owner implements vscode.TreeDataProvider<ClipState
     this.#clips = clips;
     this.view = this.own(vscode.window.createTreeView('omnivqa.jobs', { treeDataProvider: this }));
     this.own(clips.onDidChange(() => this.#refresh()));
+    this.own(clips.onDidEncode(() => this.#changed.fire(undefined)));
   }
 
-  getChildren(node?: ClipState): ClipState[] {
-    return node ? [] : this.#clips.jobs;
+  getChildren(node?: Job): Job[] {
+    return node ? [] : [...this.#clips.encodes, ...this.#clips.jobs];
   }
 
-  getTreeItem({ uri, job }: ClipState): vscode.TreeItem {
+  getTreeItem(node: Job): vscode.TreeItem {
+    if (!('uri' in node)) return encodeItem(node);
+    const { uri, job } = node;
     const name = this.#clips.nameOf(uri);
     const state = job?.state;
     const item = new vscode.TreeItem(name);
@@ -52,4 +57,16 @@ export class JobsView extends Owner implements vscode.TreeDataProvider<ClipState
     } else if (count === 0) return;
     this.#changed.fire(undefined);
   }
+}
+
+function encodeItem({ id, label, source, state }: EncodeJob): vscode.TreeItem {
+  const item = new vscode.TreeItem(label);
+  const text = encodeText(state);
+  item.id = id;
+  item.description = text;
+  item.iconPath = new vscode.ThemeIcon(state.phase === 'waiting' ? 'clock' : 'sync~spin');
+  item.contextValue = 'encode';
+  item.tooltip = source;
+  item.accessibilityInformation = { label: `${label}, ${text}` };
+  return item;
 }

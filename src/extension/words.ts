@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { clock } from '../assessment/text.ts';
+import type { EncodeState } from '../protocol/engine.ts';
 import type { JobState } from '../protocol/timeline.ts';
 import type { Moment } from './summary.ts';
 
@@ -42,6 +43,16 @@ export function jobText(state: JobState): string {
   if (state.progress !== null) parts.push(`${Math.floor(state.progress * 100)} %`);
   if (state.eta !== null) parts.push(vscode.l10n.t('{0} left', durationText(state.eta)));
   return parts.join(', ') || vscode.l10n.t('running');
+}
+
+/** Where an encode stands: "encoding 45 %, 3 s left". */
+export function encodeText(state: EncodeState): string {
+  if (state.phase === 'waiting') return vscode.l10n.t('waiting');
+  if (state.phase === 'measuring') return vscode.l10n.t('comparing with the source');
+  const parts = [vscode.l10n.t('encoding')];
+  if (state.progress) parts[0] += ` ${Math.floor(state.progress * 100)} %`;
+  if (state.eta !== null) parts.push(vscode.l10n.t('{0} left', durationText(state.eta)));
+  return parts.join(', ');
 }
 
 /** A stretch of time in the unit a person would use: "3 s". */

@@ -10,7 +10,7 @@ import type { JobState } from '../../protocol/timeline.ts';
 import { type Clips, priorities, serialized, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
 import { settingsFor } from '../settings.ts';
-import { durationText, jobText } from '../words.ts';
+import { durationText, encodeText, jobText } from '../words.ts';
 import type { EncodeResult, EncodeResults } from './results.ts';
 import type { Sources } from './sources.ts';
 
@@ -60,7 +60,7 @@ export class EncodeRuns extends Owner {
     const [one] = active;
     if (!one) return null;
     const job = one.file && this.#clips.state(one.file).job?.state;
-    return job ? jobText(job) : encodeText(one.state);
+    return job ? jobText(job) : one.state ? encodeText(one.state) : vscode.l10n.t('encoding');
   }
 
   /** What is at work for a document. */
@@ -166,10 +166,14 @@ export class EncodeRuns extends Owner {
     try {
       const { size, mtimeMs } = await stat(source.fsPath);
       const options = JSON.parse(encode.settings) as string[];
-      const facts = await this.#clips.encode({ path: source.fsPath, options }, signal, (state) => {
-        active.state = state;
-        if (!this.disposed) this.#changed.fire();
-      });
+      const facts = await this.#clips.encode(
+        { path: source.fsPath, options, label: encode.label },
+        signal,
+        (state) => {
+          active.state = state;
+          if (!this.disposed) this.#changed.fire();
+        },
+      );
       const file = vscode.Uri.file(facts.file);
       this.#clips.name(file, encode.label);
       active.file = file;
@@ -200,16 +204,6 @@ export class EncodeRuns extends Owner {
       if (!this.disposed) this.#changed.fire();
     }
   }
-}
-
-/** Where an encode stands: "encoding 45 %, 3 s left". */
-function encodeText(state: EncodeState | null): string {
-  if (state?.phase === 'waiting') return vscode.l10n.t('waiting');
-  if (state?.phase === 'measuring') return vscode.l10n.t('comparing with the source');
-  const parts = [vscode.l10n.t('encoding')];
-  if (state?.progress) parts[0] += ` ${Math.floor(state.progress * 100)} %`;
-  if (state?.eta != null) parts.push(vscode.l10n.t('{0} left', durationText(state.eta)));
-  return parts.join(', ');
 }
 
 function resultOf(
