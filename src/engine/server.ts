@@ -234,6 +234,8 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           sha256: content.sha256,
           ...key,
         });
+        const limit = loaded.limitOf(second, request.provider);
+        if (limit) problems.push(problemOf(limit, key.provider));
         try {
           began(journal.windows.size > 0);
           await refineAssessment(path, record, model, {
