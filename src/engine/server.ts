@@ -21,7 +21,7 @@ import { connect, type Port, serializeError } from '../protocol/rpc.ts';
 import type { ExportFormat } from '../protocol/timeline.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
-import { pairedStill, sourceFrames, sourceStill } from '../video/pairs.ts';
+import { pairedStills, sourceFrames } from '../video/pairs.ts';
 import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
 import { readFilmstrip, readStill } from '../video/stills.ts';
 import { assessVideo, type WindowStore } from './assess.ts';
@@ -456,11 +456,10 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         rest();
         return sourceFrames(await infoOf(path), signal);
       },
-      async picture({ source, encode, time }, { signal }) {
+      async pictures({ source, encode, times }, { signal }) {
         rest();
-        const clip = await infoOf(source);
-        if (encode === null) return sourceStill(clip, time, { signal });
-        return pairedStill(clip, await infoOf(encode), time, { signal });
+        const [clip, other] = await Promise.all([infoOf(source), encode === null ? null : infoOf(encode)]);
+        return pairedStills(clip, other, times, { signal });
       },
       async filmstrip({ path, times, height }, { signal }) {
         rest();

@@ -72,10 +72,14 @@ export interface ComparisonHost {
     /** The frames of the source, s since the first, and the size of its pictures, px. */
     frames(params: Record<never, never>): SourceFrames;
     /**
-     * Every pixel of an encode, or of the source (null), at the time of one of the source's frames. The picture's own
-     * time, on the source's clock, is another where the encode has no frame there.
+     * Every pixel of an encode, or of the source (null), at the times of the source's frames: of the first, and of those
+     * of the others that come along in the same decode. A picture's own time, on the source's clock, is another where
+     * the encode has no frame there.
      */
-    picture(params: { readonly encode: string | null; readonly time: number }): Still;
+    pictures(params: {
+      readonly encode: string | null;
+      readonly times: readonly [number, ...number[]];
+    }): readonly (Still | null)[];
   };
   readonly notifications: Record<never, never>;
 }

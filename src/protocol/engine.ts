@@ -199,14 +199,14 @@ export interface EngineService<R> {
       readonly height: number;
     };
     /**
-     * Every pixel of the frame of an encode, or of its source (null), at the time of one of the source's frames. The
-     * picture's own time is on the source's clock too.
+     * Every pixel of the frame of an encode, or of its source (null), at the time of one of the source's frames, and of
+     * others that may come along in the same decode. The pictures' own times are on the source's clock too.
      */
-    picture(params: {
+    pictures(params: {
       readonly source: string;
       readonly encode: string | null;
-      readonly time: number;
-    }): Still;
+      readonly times: readonly [number, ...number[]];
+    }): readonly (Still | null)[];
     filmstrip(params: {
       readonly path: string;
       readonly times: readonly number[];

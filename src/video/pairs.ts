@@ -1,5 +1,5 @@
 /**
- * A source and its encodes, frame for frame: which frames the source has, and the one that an encode shows at the same
+ * A source and its encodes, frame for frame: which frames the source has, and what an encode shows at the same
  * presentation time. Both clocks are those that ffmpeg makes of the files (see alignment.ts), so that an encode that
  * begins late or lost its first frame is held against the frames that it has.
  */
@@ -9,7 +9,10 @@ import { assertUnchanged } from './frames.ts';
 import { firstFrameTime } from './origin.ts';
 import type { VideoInfo } from './probe.ts';
 import { packetSizes } from './signals.ts';
-import { readStill, type StillOptions, stillSize } from './stills.ts';
+import { readRun, readStill, type StillOptions, stillSize } from './stills.ts';
+
+/** Frames of two clips that are less than this apart, s, are taken for the same. */
+const rounding = 0.008;
 
 export interface SourceFrames {
   /** Presentation times in order, s since the first frame. */
@@ -65,31 +68,43 @@ async function lateness(source: VideoInfo, encode: VideoInfo): Promise<number> {
 }
 
 /**
- * The frame of an encode that is nearest to a presentation time of its source, as PNG in the encode's own size.
+ * What a source or an encode of it shows at presentation times of the source, as PNG in its own size: the frame of that
+ * time, otherwise the last one before, or the first one of all.
  *
- * @param time of a frame of the source, s since its first
- * @returns with `time` on the source's clock too: another than the given one where the encode has no frame there
+ * @param encode null: the source itself
+ * @param times of frames of the source, s since its first
+ * @returns with `time` on the source's clock too, another than the given one where the encode has no frame there. The
+ *   first is always there; the others are where they came along with it in one decode, otherwise null.
  * @throws OmniError as {@link readStill}
  */
-export async function pairedStill(
+export async function pairedStills(
   source: VideoInfo,
-  encode: VideoInfo,
-  time: number,
+  encode: VideoInfo | null,
+  times: readonly [number, ...number[]],
   options: Omit<StillOptions, 'lossless'> = {},
-): Promise<Still> {
-  await assertUnchanged(encode);
-  const late = await lateness(source, encode);
-  // Less than half a frame on: the last frame before that is the nearest one, also where times were rounded.
-  const half = 0.49 / Math.max(source.fps, encode.fps);
-  const still = await readStill(encode, time - late + half, { ...options, ...exactly(encode) });
-  return { ...still, time: still.time + late };
+): Promise<(Still | null)[]> {
+  const clip = encode ?? source;
+  await assertUnchanged(clip);
+  const late = encode ? await lateness(source, encode) : 0;
+  const sorted = [...times].sort((one, other) => one - other);
+  const apart = sorted.slice(1).map((time, at) => time - sorted[at]!);
+  // Clocks round. Where frames come at a variable rate they may be much closer than the rate says.
+  const near = Math.min(rounding, 0.49 / source.fps, 0.49 / clip.fps, 0.49 * Math.min(...apart));
+  const exactly = { ...options, lossless: true, width: stillSize(clip).width };
+  // Deinterlacing takes a frame's neighbours: one at a time.
+  const run =
+    times.length > 1 && !clip.interlaced
+      ? await readRun(
+          clip,
+          sorted.map((time) => time - late - near),
+          exactly,
+        )
+      : [];
+  const stills = run.map((still) => ({ ...still, time: still.time + late }));
+  const found = times.map((time) => stills.find((one) => Math.abs(one.time - time) <= near) ?? null);
+  if (!found[0]) {
+    const still = await readStill(clip, times[0] - late + (encode ? near : 0), exactly);
+    found[0] = { ...still, time: still.time + late };
+  }
+  return found;
 }
-
-/** The frame of a source at its presentation time, s since its first, as PNG. @throws OmniError as {@link readStill} */
-export const sourceStill = (
-  source: VideoInfo,
-  time: number,
-  options: Omit<StillOptions, 'lossless'> = {},
-): Promise<Still> => readStill(source, time, { ...options, ...exactly(source) });
-
-const exactly = (info: VideoInfo) => ({ lossless: true, width: stillSize(info).width });

@@ -337,6 +337,30 @@ export async function readStill(
   throw nothingDecoded(info);
 }
 
+/**
+ * Frames that follow each other closely, in one decode: for each time the first frame after it.
+ *
+ * @param after seconds since the clip's first frame, rising
+ * @returns in order, each frame once; fewer than asked for at the file's end, or where the seek landed too late
+ * @throws OmniError as {@link readStill}
+ */
+export async function readRun(
+  info: VideoInfo,
+  after: readonly number[],
+  options: StillOptions & { readonly width: number },
+): Promise<readonly Still[]> {
+  await assertUnchanged(info);
+  const clip = await open(info, options.stallTimeout);
+  const display = displaySize(info);
+  const size = fitted(display, Math.floor(options.width) / display.width);
+  const margin = clip.origin === null ? null : seekMargin(info.container, info.fps);
+  const from = margin === null ? 0 : after[0]! - margin;
+  const task = { from: from > 0 ? from : null, want: { after } };
+  const [found] = await decode(info, clip, [task], size, options);
+  await assertUnchanged(info);
+  return found!.pictures;
+}
+
 function nothingDecoded(info: VideoInfo): OmniError {
   return new OmniError(
     'nothing_decoded',

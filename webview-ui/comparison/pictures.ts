@@ -13,10 +13,15 @@ export interface Clip {
   readonly encode: string | null;
 }
 
-export interface Wish {
+export interface Frame {
   readonly frame: number;
   /** Of the source's frame, s. */
   readonly time: number;
+}
+
+export interface Wish extends Frame {
+  /** Frames that will be wished for next. */
+  readonly ahead: readonly Frame[];
   readonly clips: readonly [Clip, Clip];
 }
 
@@ -75,24 +80,43 @@ export class Pictures {
     void this.#next();
   }
 
-  async #picture({ name, encode }: Clip, { frame, time }: Wish, signal: AbortSignal): Promise<Picture> {
-    const key = `${name} ${frame}`;
+  async #picture({ name, encode }: Clip, wish: Wish, signal: AbortSignal): Promise<Picture> {
+    const keyOf = ({ frame }: Frame) => `${name} ${frame}`;
+    const key = keyOf(wish);
     const known = this.#kept.get(key);
     if (known) {
       this.#kept.delete(key);
       this.#kept.set(key, known);
       return known;
     }
+    const ahead = wish.ahead.filter((one) => !this.#kept.has(keyOf(one)));
     try {
-      const still = await this.#connection.request('picture', { encode, time }, { signal });
-      const blob = new Blob([still.bytes], { type: still.mime });
-      const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none' });
-      if (signal.aborted) bitmap.close();
-      else this.#kept.set(key, { bitmap, time: still.time });
-      return { bitmap, time: still.time };
+      const times = [wish.time, ...ahead.map(({ time }) => time)] as const;
+      const stills = await this.#connection.request('pictures', { encode, times }, { signal });
+      const found = await Promise.all(
+        stills.map(async (still) => {
+          if (!still) return null;
+          const blob = new Blob([still.bytes], { type: still.mime });
+          const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none' });
+          return { bitmap, time: still.time };
+        }),
+      );
+      const [own, ...others] = found;
+      if (!own) throw asError(null);
+      for (const [at, picture] of others.entries()) {
+        const one = ahead[at];
+        if (one && picture) this.#keep(keyOf(one), picture, signal);
+      }
+      this.#keep(key, own, signal);
+      return own;
     } catch (error) {
       return { error: asError(error) };
     }
+  }
+
+  #keep(key: string, picture: { readonly bitmap: ImageBitmap; readonly time: number }, signal: AbortSignal) {
+    if (signal.aborted) picture.bitmap.close();
+    else this.#kept.set(key, picture);
   }
 
   #tidy(): void {

@@ -44,6 +44,31 @@ export function frameLength(times: readonly number[], frame: number): number {
   return Number.isFinite(least) && least > 0 ? least : 0.04;
 }
 
+/** Pixels of the pictures of one clip that are asked for at once, and how many pictures that may be at most. */
+const mostPixels = 17e6;
+const mostAhead = 8;
+
+/**
+ * The frame to ask for, and those that are asked for with it: who steps from one frame to the next will go on, and to
+ * decode one frame takes as long as to decode several.
+ *
+ * @param count of the source's frames
+ * @param previous frame that was asked for
+ */
+export function aheadOf(
+  frame: number,
+  previous: number,
+  count: number,
+  { width, height }: Size,
+): readonly [number, ...number[]] {
+  const step = frame - previous;
+  if (Math.abs(step) !== 1) return [frame];
+  const few = Math.max(1, Math.min(mostAhead, Math.floor(mostPixels / (width * height))));
+  const room = step > 0 ? count - frame : frame + 1;
+  const others = Array.from({ length: Math.min(few, room) - 1 }, (_, at) => frame + step * (at + 1));
+  return [frame, ...others];
+}
+
 /** Whether a picture is not of the source's frame: its time is more than half a frame away. */
 export const isOther = (times: readonly number[], frame: number, shown: number): boolean =>
   Math.abs(shown - (times[frame] ?? 0)) > frameLength(times, frame) / 2;

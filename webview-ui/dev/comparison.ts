@@ -68,6 +68,7 @@ async function draw(encode: string | null, time: number): Promise<Still> {
 
 class Page implements ComparisonHarness {
   readonly log: { name: string; params: unknown }[] = [];
+  readonly asked: number[] = [];
   faults: ComparisonHarness['faults'] = {};
   #connection: Connection<ComparisonView> | undefined;
 
@@ -102,10 +103,16 @@ class Page implements ComparisonHarness {
             if (this.faults.noFrames) throw gone(snapshot.source);
             return { times: Array.from({ length: 300 }, (_, at) => at / 25), ...size };
           },
-          picture: async ({ encode, time }) => {
+          pictures: ({ encode, times }) => {
             if (encode !== null && this.faults.gone === encode) throw gone(encode);
-            const [name, late] = this.faults.late ?? [];
-            return { ...(await draw(encode, time)), time: encode === name ? time + (late ?? 0) : time };
+            const [name, late = 0] = this.faults.late ?? [];
+            this.asked.push(times.length);
+            return Promise.all(
+              times.map(async (time) => ({
+                ...(await draw(encode, time)),
+                time: encode === name ? time + late : time,
+              })),
+            );
           },
         },
         listeners: {},

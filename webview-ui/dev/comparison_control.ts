@@ -7,6 +7,8 @@ export interface ComparisonHarness {
   send(snapshot: ComparisonSnapshot): void;
   /** How the pictures of encodes fail: which is gone, which is late by how many seconds. */
   faults: { gone?: string; late?: readonly [string, number]; noFrames?: boolean };
+  /** How many pictures each request was for. */
+  readonly asked: readonly number[];
   /** Requests that the view has sent, but those for pictures. */
   readonly log: { readonly name: string; readonly params: unknown }[];
 }

@@ -91,7 +91,7 @@ class ComparisonPanel extends Owner {
           if (result) await parts.timelines.show(vscode.Uri.file(result.encoded), { time, span: null });
         },
         frames: (_, { signal }) => parts.clips.request('frames', { path: this.#source() }, { signal }),
-        picture: ({ encode, time }, { signal }) => this.#picture(encode, time, signal),
+        pictures: ({ encode, times }, { signal }) => this.#pictures(encode, times, signal),
       },
       listeners: {},
       onPeer: () => this.send(),
@@ -118,13 +118,17 @@ class ComparisonPanel extends Owner {
     return source ?? notMeasured();
   }
 
-  async #picture(encode: string | null, time: number, signal: AbortSignal): Promise<Still> {
+  async #pictures(
+    encode: string | null,
+    times: readonly [number, ...number[]],
+    signal: AbortSignal,
+  ): Promise<readonly (Still | null)[]> {
     const { clips } = this.#parts;
     const source = this.#source();
-    if (encode === null) return clips.request('picture', { source, encode, time }, { signal });
+    if (encode === null) return clips.request('pictures', { source, encode, times }, { signal });
     const { encoded, label } = this.#results().find(({ settings }) => settings === encode) ?? notMeasured();
     try {
-      return await clips.request('picture', { source, encode: encoded, time }, { signal });
+      return await clips.request('pictures', { source, encode: encoded, times }, { signal });
     } catch (error) {
       if (!OmniError.is(error, 'file_not_found') || error.detail.path !== encoded) throw error;
       throw new OmniError(

@@ -201,6 +201,9 @@ describe('the viewer', () => {
       await slider.press(key);
       await drawn(frame);
     }
+    // Of both clips: one, then the next ones at once, the last alone, and the first alone.
+    const requests = await page.evaluate(() => globalThis.comparison.asked);
+    expect(requests).toEqual([1, 1, 8, 8, 1, 1, 1, 1]);
     expect(await slider.getAttribute('aria-valuetext')).toBe('Frame 126 of 300, 5.000 s');
     await view.getByRole('button', { name: 'One frame on' }).click();
     await drawn(126);

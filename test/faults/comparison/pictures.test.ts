@@ -2,7 +2,7 @@
 import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
-import { pairedStill, sourceFrames, sourceStill } from '../../../src/video/pairs.ts';
+import { pairedStills, sourceFrames } from '../../../src/video/pairs.ts';
 import { probeVideo } from '../../../src/video/probe.ts';
 import { ffmpeg, sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
 
@@ -24,22 +24,22 @@ it('an encode that is gone, before or while it is looked at', async () => {
   const [clip, encode] = await Promise.all([opened(source), opened(path)]);
   rmSync(path);
   await expect(opened(path)).rejects.toMatchObject({ code: 'file_not_found' });
-  await expect(pairedStill(clip, encode, 1)).rejects.toMatchObject({ code: 'file_replaced' });
-  expect((await sourceStill(clip, 1)).time).toBeCloseTo(1, 6);
+  await expect(pairedStills(clip, encode, [1, 1.04])).rejects.toMatchObject({ code: 'file_replaced' });
+  expect((await pairedStills(clip, null, [1]))[0]?.time).toBeCloseTo(1, 6);
 });
 
 it('an encode that was cut off: its last frame, with its own time', async () => {
   const path = encoded();
   truncateSync(path, 20_000);
-  const { time } = await pairedStill(await opened(source), await opened(path), 1.96);
-  expect(time).toBeLessThan(1.9);
+  const [still] = await pairedStills(await opened(source), await opened(path), [1.92, 1.96]);
+  expect(still?.time).toBeLessThan(1.9);
 });
 
 it('an encode that was replaced by something else', async () => {
   const path = encoded();
   const [clip, encode] = await Promise.all([opened(source), opened(path)]);
   writeFileSync(path, 'no video');
-  await expect(pairedStill(clip, encode, 1)).rejects.toMatchObject({ code: 'file_replaced' });
+  await expect(pairedStills(clip, encode, [1, 1.04])).rejects.toMatchObject({ code: 'file_replaced' });
 });
 
 it('a source whose frames can not be told', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ComparedEncode } from '../../../src/protocol/comparison_view.ts';
 import {
+  aheadOf,
   cornerOf,
   differenceOf,
   fitting,
@@ -36,6 +37,17 @@ describe('frames', () => {
     expect(frameLength(even, 0)).toBeCloseTo(0.04, 9);
     expect(frameLength(uneven, 2)).toBeCloseTo(0.04, 9);
     expect(frameLength([0], 0)).toBe(0.04);
+  });
+
+  it('are asked for with those that come next, as many as there is room for', () => {
+    const hd = { width: 1920, height: 1080 };
+    expect(aheadOf(31, 31, 75, hd)).toEqual([31]);
+    expect(aheadOf(31, 12, 75, hd)).toEqual([31]);
+    expect(aheadOf(31, 30, 75, hd)).toEqual([31, 32, 33, 34, 35, 36, 37, 38]);
+    expect(aheadOf(73, 72, 75, hd)).toEqual([73, 74]);
+    expect(aheadOf(2, 3, 75, hd)).toEqual([2, 1, 0]);
+    expect(aheadOf(31, 30, 75, { width: 3840, height: 2160 })).toEqual([31, 32]);
+    expect(aheadOf(31, 30, 75, { width: 7680, height: 4320 })).toEqual([31]);
   });
 
   it('are others where their time is more than half a frame away', () => {
