@@ -242,6 +242,9 @@ def test_motion_is_kept_back_by_clip_and_knows_what_is_undisturbed():
     assert motion.side(True).features[24].flatten().tolist() == [0, 1, 2, 3, 40, 41, 42, 43]
     assert motion.side(True).undisturbed(24).tolist() == [True] * 4 + [False] * 4
     assert len(motion.side(False).stutters[24]) == 40
+    motion.side(True).check_both()
+    with pytest.raises(ValueError, match="24 frames a second"):
+        Motion(motion.features, {24: np.zeros(48, bool)}).check_both()
 
 
 def test_orders_end_with_rating():

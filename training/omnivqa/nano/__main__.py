@@ -78,6 +78,7 @@ def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, co
     some = torch.arange(0, len(stills.target), max(1, len(stills.target) // 100))
     init_decoder(network, torch.load(work / "vision.pt")["heads"], frame_tokens(network, stills, some))
     made = load_motion(pathway, work / "motion_train.npz")
+    made.side(True).check_both()
     own = cache_motion(pathway, clips.clips)
     opinion = work / "opinions.npz"
     scored, unscored = (load_photos(opinion, side) if opinion.exists() else None for side in (False, True))

@@ -122,6 +122,12 @@ class Motion:
         return Motion({rate: self.features[rate][at] for rate, at in rows.items()},
                       {rate: self.stutters[rate][at] for rate, at in rows.items()})  # fmt: skip
 
+    def check_both(self) -> None:
+        """Raises ValueError where a frame rate has no second that stutters, or no clip without any."""
+        for rate, stutters in self.stutters.items():
+            if not stutters.any() or not self.undisturbed(rate).any():
+                raise ValueError(f"too few clips of {rate} frames a second with and without stutter: raise motion_train_samples")
+
     def undisturbed(self, rate: int) -> np.ndarray:
         """Which seconds are of clips without any stutter, bool [n]."""
         return np.repeat(~self.stutters[rate].reshape(-1, MOTION_SECONDS).any(1), MOTION_SECONDS)

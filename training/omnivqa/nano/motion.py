@@ -274,7 +274,7 @@ def train_motion(pathway, train: list[Run], held_out: list[Run], config: dict, s
     steps, start = settings["samples"] // batch, time.time()
     check = np.random.default_rng(99)
     samples = {
-        kind: [motion_sample(held_out, 4, check, kind) for _ in range(40)]
+        kind: [motion_sample(held_out, 4, check, kind) for _ in range(settings["held_out_samples"])]
         for kind in ("none", "cut", "stutter", "freeze", "drops")
     }
     # Rare labels count more.
