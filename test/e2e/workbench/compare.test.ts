@@ -1,5 +1,5 @@
 /** Encoder settings compared where they are written: lenses, results inline, hover, the comparison. */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
@@ -76,6 +76,15 @@ test('a script with four CRFs: one click, four results inline, the curve, the ho
   await hover.getByText('Worst', { exact: false }).first().waitFor();
   await hover.locator('img').nth(1).waitFor();
   await picture(page, 'compare-3-hover');
+
+  const user = join(studio.workbench.dir, 'user');
+  const kept = readdirSync(user, { recursive: true, encoding: 'utf8' }).filter((one) => one.endsWith('.mkv'));
+  expect(kept).toHaveLength(4);
+  for (const one of kept) rmSync(join(user, one));
+  await comparison.getByRole('slider', { name: 'Frame' }).press('End');
+  await comparison.getByText(/No picture of .* is not kept any more\. Compare again/).waitFor(limit);
+  await comparison.getByText('A Source', { exact: true }).waitFor();
+  await picture(page, 'compare-10-gone');
 });
 
 /** The best and the poorest encode under a wipe, zoomed in, as a difference, frame by frame, and beside the source. */
