@@ -20,15 +20,17 @@ const clip = join(sharedDirectory(), 'clip.mp4');
 const cache = sharedDirectory();
 
 /** An engine that finds the driver under a name that does not tell what it is: a graphics card like any other. */
-async function engineOn(driver: FailingDriver) {
+async function engineOn(driver: FailingDriver, onChatText?: () => void) {
   driver.recover();
   const limits: DeviceLimit[] = [];
   const store = temporaryDirectory();
-  const engine = await startEngine(store, cache, checkpointWith({ window_seconds: 1 }), {
+  const model = checkpointWith({ window_seconds: 1 });
+  const engine = await startEngine(store, cache, model, {
     env: driver.env,
     onDeviceFailed: (limit) => limits.push(limit),
+    ...(onChatText ? { onChatText } : {}),
   });
-  return { engine, limits, store };
+  return { engine, limits, store, model };
 }
 
 const finished = (engine: StartedEngine, count: number) =>
@@ -102,5 +104,23 @@ describe.runIf(process.platform === 'linux')('a graphics device', () => {
     expect(record!.timeline[0]).toEqual(first!.timeline[0]);
     const codes = record!.problems.map(({ code }) => code);
     expect(codes).toEqual(expect.arrayContaining(['engine_crashed', 'device_changed']));
+  });
+
+  it('that is lost in the middle of an answer: the question fails in words, the next one is answered', async () => {
+    const { engine, limits, model } = await engineOn(driver, () => driver.fail('LOST'));
+    const choice = { model, provider: 'auto', teamFolder: null } as const;
+    const { chat } = await engine.client.request('chatOpen', { path: clip, span: null, ...choice });
+    const ask = (turn: string) =>
+      engine.client.request('ask', {
+        ...{ chat, turn, question: 'Tell me about it.' },
+        ...{ span: null, attachments: [] },
+      });
+    await expect(ask('1')).rejects.toMatchObject({
+      code: 'device_lost',
+      next: expect.stringContaining('fresh process'),
+    });
+    expect(await ask('2')).toMatchObject({ kind: 'written' });
+    expect(limits).toMatchObject([{ step: 'smaller', code: 'device_lost' }]);
+    expect(engine.crashes).toEqual([]);
   });
 });
