@@ -110,6 +110,8 @@ export interface ReadFramesOptions {
   readonly stallTimeout?: number;
 }
 
+const toEven = (side: number) => Math.max(2, 2 * Math.round(side / 2));
+
 /** Round half up, as the reference does: key frames are frames 0, r, 2r, … */
 export function keyInterval(fps: number): number {
   return Math.max(1, Math.floor(fps + 0.5));
@@ -275,7 +277,11 @@ async function* decodeWindows(
   const viewBytes = viewSize * viewSize * 3;
 
   const motionTarget: Size = { width: plan.motionSize, height: plan.motionSize };
-  const boxes = boxSize(source, motionTarget);
+  // zscale, which maps HDR, takes no odd sizes of subsampled chroma.
+  const mappable = ({ width, height }: Size): Size =>
+    info.hdr ? { width: toEven(width), height: toEven(height) } : { width, height };
+  const box = boxSize(source, motionTarget);
+  const boxes = box && mappable(box);
   const motionSent = boxes ?? sentSize(source, motionTarget);
   const motionResampler = resampler(motionSent, motionTarget);
   const motionBytes = motionTarget.width * motionTarget.height * 3;
@@ -319,10 +325,10 @@ async function* decodeWindows(
   if (firstFrame > 0 && info.interlaced) entry.push(`select=gte(n\\,${firstFrame})`);
   entry.push('settb=1/1000', 'setpts=N', `split=${1 + (viewCount > 0 ? 1 : 0)}`);
   const factor = shrinkBeforeRgb(source, motionSent);
-  const early: Size = {
+  const early = mappable({
     width: Math.max(1, Math.round(source.width / factor)),
     height: Math.max(1, Math.round(source.height / factor)),
-  };
+  });
   const toRgb = toneMap ?? `scale=flags=bicubic+${exact},format=gbrp`;
   const resize = ({ width, height }: Size) => `scale=${width}:${height}:${shrink},format=gbrp`;
   const graph = [

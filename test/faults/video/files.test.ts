@@ -453,6 +453,23 @@ describe('unusual pictures', () => {
     expect(windows[0]!.key.frames).toHaveLength(Math.ceil(50 / Math.round(info.fps)));
   });
 
+  it('hdr_720.mkv: read although its motion frames are shrunk to an odd size before they are mapped', async () => {
+    const path = writeClip(at('hdr_720.mkv'), {
+      size: '1280x720',
+      seconds: 0.5,
+      output: [
+        ...['-c:v', 'ffv1', '-pix_fmt', 'yuv420p10le', '-color_trc', 'arib-std-b67', '-color_range', 'tv'],
+        ...['-color_primaries', 'bt2020', '-colorspace', 'bt2020nc'],
+      ],
+    });
+    // 1280 / 6 is 213: Nano's motion frames; and the same where they are not small.
+    for (const motionSize of [48, 224]) {
+      const { codes, coverage } = await readClip(path, { motionSize, views: [] });
+      expect(codes).toContain('hdr_tonemapped');
+      expect(coverage.frames).toBe(5);
+    }
+  });
+
   it.each([
     ['hdr10.mkv', 'smpte2084', 'pq'],
     ['hlg.mkv', 'arib-std-b67', 'hlg'],
