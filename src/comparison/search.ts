@@ -3,12 +3,23 @@ import { OmniError } from '../protocol/errors.ts';
 /** Constant-quality scales by encoder: the best and the worst value, and where a search begins. */
 export const qualityScales: Readonly<Record<string, readonly [best: number, worst: number, first: number]>> =
   {
-    libx264: [10, 51, 26],
+    libx264: [10, 51, 28],
     libx265: [10, 51, 28],
-    libsvtav1: [10, 63, 38],
-    'libvpx-vp9': [10, 63, 36],
-    'libaom-av1': [10, 63, 36],
+    libsvtav1: [10, 63, 34],
+    'libvpx-vp9': [10, 63, 34],
+    'libaom-av1': [10, 63, 34],
   };
+
+/** How little the MOS falls with each CRF, as {@link logit}, where its course is flat. */
+const flatSlope = 0.06;
+/** CRFs that a search goes at least and at most while it looks for the other side of the target. */
+const leaps = [5, 14] as const;
+
+/** The MOS on a scale without ends, on which it falls with the CRF almost in a straight line. */
+function logit(mos: number): number {
+  const share = Math.min(0.99, Math.max(0.01, (mos - 1) / 4));
+  return Math.log(share / (1 - share));
+}
 
 /** A target that is passed by no more than this counts as met: a finer step would not be seen. */
 const closeEnough = 0.05;
@@ -26,10 +37,10 @@ export interface SearchResult {
 }
 
 /**
- * The cheapest CRF that reaches a MOS, by interpolation: each encode narrows the range in which the crossing lies, and
- * the next one is tried where the straight line between its ends crosses the target, or halfway where that came to nothing. Ends at neighbouring CRFs, or as
- * soon as an encode meets the target closely. The MOS is taken to fall with the CRF; where it does not, what is
- * returned still was measured to reach the target.
+ * The cheapest CRF that reaches a MOS, by interpolation over few encodes: leaps until the target lies between two
+ * encodes, then where the line between them crosses it, on a scale on which the MOS falls almost straight; halfway where
+ * that stays on one side. Ends at neighbouring CRFs, or as soon as an encode meets the target closely. The MOS is taken
+ * to fall with the CRF; where it does not, what is returned still was measured to reach the target.
  *
  * @param measure Encodes and assesses with a whole CRF.
  * @param begin Where to begin, for one who knows of a similar clip; by default where most clips are near.
@@ -64,13 +75,23 @@ export async function searchCrf(
     sameSide = before && before.mos >= target === reaches ? sameSide + 1 : 0;
     if (reaches) good = step;
     else bad = step;
-    const met = step.mos >= target && step.mos - target <= closeEnough;
+    const met = reaches && step.mos - target <= closeEnough;
     if (met || bad.crf - good.crf <= 1) break;
-    const slope = (good.mos - bad.mos) / (bad.crf - good.crf);
-    // Where the course bends, the line keeps falling on one side: then the range is halved.
-    const straight = slope > 0 && sameSide === 0;
-    const crossing = straight ? good.crf + (good.mos - target) / slope : (good.crf + bad.crf) / 2;
-    next = Math.min(bad.crf - 1, Math.max(good.crf + 1, Math.floor(crossing)));
+    // Just above the target, so that an encode rather meets it than misses it.
+    const aim = logit(target + 0.4 * closeEnough);
+    const gap = logit(step.mos) - aim;
+    let crossing: number;
+    if (good.crf < best || bad.crf > worst) {
+      // Nothing on the other side yet: as far as a flat course asks for, and further each time. Past the crossing is
+      // better than short of it, as both sides bound what follows.
+      const [least, most] = leaps.map((leap) => leap * 2 ** sameSide);
+      const far = Math.min(most!, Math.max(least!, Math.abs(gap) / flatSlope));
+      crossing = step.crf + (reaches ? far : -far);
+    } else if (sameSide < 3) {
+      const slope = (logit(good.mos) - logit(bad.mos)) / (bad.crf - good.crf);
+      crossing = good.crf + (logit(good.mos) - aim) / slope;
+    } else crossing = (good.crf + bad.crf) / 2;
+    next = Math.min(bad.crf - 1, Math.max(good.crf + 1, Math.round(crossing)));
   }
   return { crf: good.crf < best ? null : good.crf, steps };
 }

@@ -75,8 +75,8 @@ test('what is written is read as the same ladder', () => {
 });
 
 test.each([
-  ['libx264', 4, [19, 26, 33, 40]],
-  ['libsvtav1', 3, [28, 38, 48]],
+  ['libx264', 4, [21, 28, 35, 41]],
+  ['libsvtav1', 3, [22, 34, 46]],
   ['nosuch', 4, null],
 ])('CRFs of %s', (codec, count, expected) => {
   expect(titleCrfs(codec, count)).toEqual(expected);
