@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mosOf } from '../assessment/pooling.ts';
 import type { Assessment } from '../assessment/record.ts';
@@ -78,6 +78,7 @@ export class Cuts {
     const root = join(cacheDirectory(), 'cuts');
     try {
       await mkdir(root, { recursive: true });
+      await forget(root);
       return await mkdtemp(join(root, `${process.pid}-`));
     } catch (error) {
       throw unwritable(error, root);
@@ -87,6 +88,15 @@ export class Cuts {
   async dispose(): Promise<void> {
     const folder = await this.#folder?.catch(() => null);
     if (folder) await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** Removes what a process that was killed left there, a day later: nobody cuts for that long. */
+async function forget(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    const folder = join(root, name);
+    const found = await stat(folder).catch(() => null);
+    if (found && Date.now() - found.mtimeMs > 86_400_000) await rm(folder, { recursive: true, force: true });
   }
 }
 

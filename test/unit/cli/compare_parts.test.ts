@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parseLadders } from '../../../src/comparison/ladders.ts';
@@ -44,6 +44,9 @@ test('a ladder for the title: sizes that the clip has, on the hull, as a file th
 
 test('each scene is searched on its own, an excerpt says what it stands for, and nothing cut is left', async () => {
   const cache = temporaryCache();
+  const left = join(cache, 'cuts', '1-abcdef');
+  mkdirSync(left, { recursive: true });
+  utimesSync(left, 0, 0);
   const { stdout, stderr } = await compare('--target-mos', '1.2', '--per-scene', '--format', 'json');
   expect(stderr).toBe('');
   const found = JSON.parse(stdout) as {

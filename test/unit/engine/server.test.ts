@@ -47,12 +47,13 @@ function engine(options: Partial<EngineOptions> = {}) {
   const close = serveEngine(there, { store, ...options });
   onTestFinished(close);
   const updates: Update[] = [];
+  const encodes: string[] = [];
   const connection = connect<EngineClient<Assessment>, EngineService<Assessment>>(here, {
     version: engineProtocol,
     handlers: { sound: () => undefined },
     listeners: {
       chatText: () => undefined,
-      encode: () => undefined,
+      encode: ({ id, state }) => void encodes.push(`${id} ${state.phase}`),
       device: () => undefined,
       job: (update) => void updates.push(update),
       log: () => {},
@@ -73,7 +74,7 @@ function engine(options: Partial<EngineOptions> = {}) {
     await eventually(() => updates.some((update) => update.job === job && update.state === null));
     return updates.find((update) => update.job === job && update.state === null)!;
   };
-  return { connection, store, updates, choice, assess };
+  return { connection, store, updates, encodes, choice, assess };
 }
 
 it('a model that takes more memory than it may is not loaded', async () => {
@@ -81,6 +82,25 @@ it('a model that takes more memory than it may is not loaded', async () => {
   const { outcome, error } = await assess();
   expect(outcome).toBe('failed');
   expect(error).toMatchObject({ code: 'out_of_memory', message: expect.stringContaining('50 MB to spare') });
+});
+
+it('who asks for an encode by a name is told where it stands, and a cancelled one leaves nothing', async () => {
+  const { connection, encodes, store } = engine();
+  const options = ['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '30'];
+  const abort = new AbortController();
+  const cancelled = connection.request(
+    'encode',
+    { path: clip, options: [...options, '-g', '5'], id: 'b' },
+    { signal: abort.signal },
+  );
+  abort.abort();
+  await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
+  const { file } = await connection.request('encode', { path: clip, options, id: 'a' });
+  expect(encodes).toContain('a encoding');
+  expect(filesIn(join(store, 'encodes')).map((name) => join(store, 'encodes', name))).toEqual([
+    file,
+    `${file}.json`,
+  ]);
 });
 
 describe('results', () => {
