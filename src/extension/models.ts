@@ -96,20 +96,25 @@ function actionsFor(clips: Clips, { name, label, chats, finds, problem }: ModelF
     actions.push({
       label: vscode.l10n.t('Use for rating'),
       detail: vscode.l10n.t('Clips are assessed with it from now on; earlier results are kept.'),
-      run: () => set('model', name),
+      run: () => set('model', name, vscode.l10n.t('{0} assesses clips from now on.', label)),
     });
   }
   if (!problem && (chats || finds) && !same(name, chatModel)) {
     actions.push({
       label: vscode.l10n.t('Use for chat'),
       detail: vscode.l10n.t('Questions about a clip are answered by it.'),
-      run: () => set('chatModel', same(name, model) ? '' : name),
+      run: () =>
+        set(
+          'chatModel',
+          same(name, model) ? '' : name,
+          vscode.l10n.t('{0} answers questions from now on.', label),
+        ),
     });
   }
   if (refine && same(name, refine.model)) {
     actions.push({
       label: vscode.l10n.t('Do not use for the worst windows any more'),
-      run: () => set('refineModel', ''),
+      run: () => set('refineModel', '', vscode.l10n.t('No second model looks at clips any more.')),
     });
   } else if (!problem && !same(name, model)) {
     actions.push({
@@ -117,7 +122,8 @@ function actionsFor(clips: Clips, { name, label, chats, finds, problem }: ModelF
       detail: vscode.l10n.t(
         'After a clip is assessed, it looks at its worst windows; the timeline shows which model said what.',
       ),
-      run: () => set('refineModel', name),
+      run: () =>
+        set('refineModel', name, vscode.l10n.t('{0} looks at the worst windows from now on.', label)),
     });
   }
   if (!problem) {
@@ -136,12 +142,17 @@ function actionsFor(clips: Clips, { name, label, chats, finds, problem }: ModelF
   return actions;
 }
 
-/** Writes a setting where it is set already, otherwise for the user. */
-function set(key: 'model' | 'chatModel' | 'refineModel', value: string): Thenable<void> {
+/** Writes a setting where it is set already, otherwise for the user, and says what that means. */
+async function set(
+  key: 'model' | 'chatModel' | 'refineModel',
+  value: string,
+  meaning: string,
+): Promise<void> {
   const values = vscode.workspace.getConfiguration('omnivqa');
   const inWorkspace = values.inspect(key)?.workspaceValue !== undefined;
   const target = inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
-  return values.update(key, value, target);
+  await values.update(key, value, target);
+  void vscode.window.showInformationMessage(meaning);
 }
 
 async function tryModel(clips: Clips, name: string, label: string): Promise<void> {

@@ -64,6 +64,7 @@ test('Nano answers, a second model looks at the worst windows, the list says whi
   await quickPickRow(page, 'Use for chat').waitFor(limit);
   await picture(page, 'models-3-actions');
   await quickPick(page, 'Use for chat');
+  await notification(page, 'second-model answers questions from now on.').waitFor(limit);
 
   await runCommand(page, 'OmniVQA: Show models');
   await expect
