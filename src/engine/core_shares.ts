@@ -4,9 +4,9 @@ import type { EncodeOutput } from '../comparison/settings.ts';
 import { OmniError } from '../protocol/errors.ts';
 
 /**
- * Threads that an encode keeps busy. Encoders choose their own number by the machine, and the bytes of x264, x265 and
- * SVT-AV1 depend on it: so an encode is never told how many to use, alone or beside others. What is shared out is how
- * many encodes run at once.
+ * Threads that an encode keeps busy. Encoders choose their own number by the machine, and the bytes of x264 and x265
+ * depend on it: so an encode is never told how many to use, alone or beside others. What is shared out is how many
+ * encodes run at once.
  *
  * @param width of the encoded picture, px; null where it is not known
  */
