@@ -65,12 +65,12 @@ export async function compareCommand(
   io: Io,
 ): Promise<number> {
   if (flags.perTitle || flags.perScene) {
-    const { perTitle, perScene, settings, failWorseThan } = flags;
-    if ((perTitle && perScene) || settings || failWorseThan || groups.length > 0) {
+    const { perTitle, perScene, settings, failWorseThan, targetMos } = flags;
+    if ((perTitle && (perScene || targetMos)) || settings || failWorseThan || groups.length > 0) {
       throw new OmniError(
         'bad_usage',
         'A ladder for the title, or a search by scenes, is a comparison of its own.',
-        'Leave out --settings, --fail-worse-than and options after --, and name one of --per-title and --per-scene.',
+        'Name --per-title, or --per-scene with --target-mos, without --settings, --fail-worse-than and options after --.',
       );
     }
     return perTitle ? perTitleCommand(source, flags, io) : perSceneCommand(source, flags, io);

@@ -77,6 +77,7 @@ test.each([
   ['no size that is small enough', ['--per-title', '--heights', '720'], /has 96 lines/],
   ['a file that is no ladder', ['--per-title', '-o', 'x.txt'], /is no name for a ladder/],
   ['scenes without a target', ['--per-scene'], /searched for a MOS/],
+  ['a target for a ladder', ['--per-title', '--target-mos', '4'], /comparison of its own/],
   ['two things at once', ['--per-scene', '--per-title'], /comparison of its own/],
   ['an excerpt of nothing', ['--excerpt', '0'], /a number of seconds/],
 ])('bad usage: %s', async (_, words, said) => {
