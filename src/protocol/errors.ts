@@ -31,6 +31,12 @@ export type ErrorCode =
   | 'ffmpeg_hung'
   | 'disk_full'
   | 'not_writable'
+  // the hub that models come from
+  | 'hub_unreachable'
+  | 'hub_not_found'
+  | 'hub_access_denied'
+  | 'hub_answer_refused'
+  | 'download_checksum'
   // the model
   | 'model_not_found'
   | 'checkpoint_config'
