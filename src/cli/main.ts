@@ -31,6 +31,7 @@ import {
   verifyCommand,
 } from './model.ts';
 import { formats } from './output.ts';
+import { type PullFlags, pullCommand } from './pull.ts';
 
 const statuses = `
 Exit status:
@@ -94,6 +95,13 @@ Labels are a JSON list as the field keeps it, [{ "video": "a.mp4", "mos": 3.2 },
 may be said too. The truth is what \`omnivqa dataset degrade\` wrote. Exit status 3: some clips could not be
 assessed, and the figures are those of the others.`;
 
+const pullHelp = `
+Examples:
+  omnivqa model pull q-future/VQA-UGC-Scorer-llava_qwen
+  omnivqa assess clip.mp4 --model q-future/VQA-UGC-Scorer-llava_qwen
+
+A pull that was stopped goes on where it ended. HF_TOKEN is the token for private and gated models.`;
+
 /** Codes of errors that are the caller's: what was named is not there. */
 const usageCodes = new Set(['bad_usage', 'model_not_found']);
 
@@ -134,7 +142,10 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       status = await action(...args);
     };
   const modelFlag = () =>
-    new Option('--model <name>', 'nano, or the directory of a checkpoint or compiled model').default('nano');
+    new Option(
+      '--model <name>',
+      'nano, a pulled hub id, or the directory of a checkpoint or compiled model',
+    ).default('nano');
   const precisionFlag = () =>
     new Option('--precision <name>', 'how weights are stored; auto: fp32 for small models, int4 for large')
       .choices([...precisions])
@@ -212,10 +223,21 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       }),
     );
 
-  const model = program.command('model').description('List, compile, verify and measure models.');
+  const model = program.command('model').description('Get, list, compile, verify and measure models.');
+  model
+    .command('pull')
+    .description('Fetch a published checkpoint from a hub into the cache, and compile it.')
+    .argument('<model>', 'its hub id: owner/name[@revision]')
+    .option('-y, --yes', 'agree to its licence and size without being asked', false)
+    .option('--endpoint <url>', 'the hub or a mirror; HF_ENDPOINT by default')
+    .option('--no-compile', 'only fetch')
+    .option('--drop-checkpoint', 'keep the compiled model alone', false)
+    .addOption(precisionFlag())
+    .addHelpText('after', pullHelp)
+    .action(does((name: string, flags: PullFlags) => pullCommand(name, flags, io)));
   model
     .command('list')
-    .description('The embedded model, and the compiled ones in the cache.')
+    .description('The embedded model, pulled ones, and the compiled ones in the cache.')
     .addOption(tableFlag())
     .action(does((flags: TableFlags) => listCommand(flags, io)));
   model

@@ -22,6 +22,7 @@ import type { MemoryPlan } from '../model/runtime/memory.ts';
 import { type LoadLimit, loadModel, type OmniModel } from '../model/runtime/model.ts';
 import { type ProviderRequest, softwareAdapter } from '../model/runtime/providers.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
+import { findPulled, listPulled } from './hub_models.ts';
 import { planCheckpoint, planCompiled } from './memory_plan.ts';
 import { cacheDirectory, nanoDirectory, packWorkers } from './paths.ts';
 
@@ -62,18 +63,17 @@ export interface LoadCall {
 /** Checkpoints up to this size, bytes, stay in float32: quantising them would save nothing that matters. */
 const smallCheckpoint = 256 * 2 ** 20;
 
-/** The directory that a model's name stands for. */
+/** The directory that a model's name stands for: `nano`, a path, or the hub id of a model that was pulled. */
 export function modelDirectory(name: string): string {
   if (name === 'nano') return nanoDirectory();
   const directory = resolve(name);
   if (existsSync(directory) && statSync(directory).isDirectory()) return directory;
-  const hub = /^[\w.-]+\/[\w.-]+(@[\w.-]+)?$/.test(name);
+  const pulled = findPulled(name);
+  if (pulled !== null) return pulled;
   throw new OmniError(
     'model_not_found',
-    hub
-      ? `There is no directory ${name}. It looks like a hub id; downloading checkpoints is not built yet.`
-      : `There is no directory ${name}.`,
-    'Name the directory of a downloaded checkpoint, or nano for the embedded model.',
+    `There is no directory ${name}.`,
+    'Name the directory of a checkpoint, the hub id of a pulled model, or nano for the embedded one.',
     { path: name },
   );
 }
@@ -266,7 +266,7 @@ export function revisionOf({ manifest }: CompiledModel): string {
 
 /** One line of `omnivqa model list`. */
 export interface ListedModel {
-  /** What `--model` takes: `nano`, or a compiled directory. */
+  /** What `--model` takes: `nano`, the id of a pulled model, or a compiled directory. */
   readonly name: string;
   readonly family: string;
   /** null for a checkpoint that is not compiled yet. */
@@ -276,7 +276,7 @@ export interface ListedModel {
   readonly bytes: number;
 }
 
-/** The embedded model and the compiled ones in the cache; those of another compiler version, or damaged, are left out. */
+/** The embedded model, pulled ones and the compiled ones in the cache; those of another compiler version, or damaged, are left out. */
 export async function listModels(): Promise<ListedModel[]> {
   const listed: ListedModel[] = [];
   try {
@@ -293,18 +293,33 @@ export async function listModels(): Promise<ListedModel[]> {
     // An installation without the embedded model still lists what was compiled.
     if (!OmniError.is(error, 'model_not_found')) throw error;
   }
+  for (const { name, directory } of listPulled()) {
+    const compiled = existsSync(join(directory, 'manifest.json'))
+      ? await openCompiled(directory).catch(() => undefined)
+      : null;
+    if (compiled) listed.push(listedCompiled(name, compiled));
+    if (compiled !== null) continue;
+    try {
+      const { config } = openCheckpoint(directory);
+      const { family, converses } = config.omnivqa;
+      listed.push({ name, family, precision: null, chats: converses, bytes: checkpointBytes(directory) });
+    } catch (error) {
+      // One whose files were damaged since; pulling it again repairs it.
+      if (!OmniError.is(error)) throw error;
+    }
+  }
   const root = join(cacheDirectory(), 'models');
   for (const name of (await readdir(root).catch(() => [])).sort()) {
     const compiled = await openCompiled(join(root, name)).catch(() => undefined);
-    if (!compiled) continue;
-    const { manifest, config } = compiled;
-    listed.push({
-      name: compiled.directory,
-      family: config.omnivqa.family,
-      precision: precisionOf(manifest),
-      chats: config.omnivqa.converses,
-      bytes: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
-    });
+    if (compiled) listed.push(listedCompiled(compiled.directory, compiled));
   }
   return listed;
 }
+
+const listedCompiled = (name: string, { manifest, config }: CompiledModel): ListedModel => ({
+  name,
+  family: config.omnivqa.family,
+  precision: precisionOf(manifest),
+  chats: config.omnivqa.converses,
+  bytes: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
+});

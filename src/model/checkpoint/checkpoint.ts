@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { OmniError } from '../../protocol/errors.ts';
 import { type ModelConfig, parseModelConfig } from './config.ts';
 import { readSafetensorsHeader, type StoredTensor } from './safetensors.ts';
@@ -34,7 +34,7 @@ export function openCheckpoint(directory: string): Checkpoint {
       stored.set(tensor.name, tensor);
     }
   }
-  const config = parseModelConfig(json, stored.keys(), [basename(directory)]);
+  const config = parseModelConfig(json, stored.keys(), [nameOf(directory)]);
   const tensors = new Map<string, StoredTensor>();
   for (const { name, shape } of expectedTensors(config)) {
     const tensor = stored.get(name);
@@ -58,6 +58,12 @@ export function openCheckpoint(directory: string): Checkpoint {
     );
   }
   return { directory, config, tensors, files };
+}
+
+/** What a checkpoint is called: a pulled one lies in `<owner>--<name>/<commit>`. */
+function nameOf(directory: string): string {
+  const name = basename(directory);
+  return /^[0-9a-f]{40}$/.test(name) ? basename(dirname(directory)) : name;
 }
 
 /** model.safetensors, or the shards that model.safetensors.index.json names. */

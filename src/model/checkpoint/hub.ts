@@ -83,7 +83,9 @@ export function parseHubName(name: string): { readonly id: string; readonly revi
   const at = name.indexOf('@');
   const id = at < 0 ? name : name.slice(0, at);
   const revision = at < 0 ? null : name.slice(at + 1);
-  if (!hubId.test(id) || (revision !== null && !/^[A-Za-z0-9][\w./-]*$/.test(revision))) return null;
+  // The hub has no such names; folders are told apart by these dashes.
+  if (!hubId.test(id) || id.includes('--') || (revision !== null && !/^[A-Za-z0-9][\w./-]*$/.test(revision)))
+    return null;
   return { id, revision };
 }
 
