@@ -129,6 +129,17 @@ export async function excerptOf(
   };
 }
 
+/** The facts of the whole source, where those at hand are of the excerpt that was encoded. */
+export const wholeOf = <D extends number | null>(
+  path: string,
+  { excerpt }: EncodedClip,
+  own: { readonly duration: D; readonly mos: number },
+): { readonly path: string; readonly duration: D | number; readonly mos: number } => ({
+  path,
+  duration: excerpt?.duration ?? own.duration,
+  mos: excerpt?.source.whole.mos ?? own.mos,
+});
+
 /** Where a record's clip ends, s. */
 export const durationOf = ({ video, timeline }: Assessment): number =>
   video.duration ?? timeline.at(-1)?.end ?? 0;

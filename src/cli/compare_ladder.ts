@@ -12,7 +12,7 @@ import { qualityScales } from '../comparison/search.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { probeVideo } from '../video/probe.ts';
 import { type Bench, type BenchFlags, type ComparedEncode, crfEncode, withBench } from './compare_bench.ts';
-import { type ExcerptFacts, excerptLines, factsOf } from './compare_excerpt.ts';
+import { type ExcerptFacts, excerptLines, factsOf, wholeOf } from './compare_excerpt.ts';
 import { tableText } from './compare_table.ts';
 import { exit, type Io } from './io.ts';
 
@@ -60,7 +60,7 @@ export async function perTitleCommand(source: string, flags: LadderFlags, io: Io
   return withBench(source, flags, io, async ({ bench, clip, output, print }) => {
     const { encodes, ...record } = await perTitle(bench, clip.path, flags, io);
     const excerpt = factsOf(clip.excerpt, encodes);
-    const named = { ...record, source: { ...record.source, path: source }, excerpt };
+    const named = { ...record, source: wholeOf(source, clip, record.source), excerpt };
     if (output && ladder) await output.write(perTitleFile(named, file!));
     const text = perTitleText(named, format);
     if (output && !ladder) await output.write(text);

@@ -4,7 +4,14 @@ import { type Stretch, scenesOf } from '../comparison/excerpts.ts';
 import { type SearchStep, searchCrf } from '../comparison/search.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { type Bench, type BenchFlags, type ComparedEncode, crfEncode, withBench } from './compare_bench.ts';
-import { type Cuts, durationOf, type ExcerptFacts, excerptLines, factsOf } from './compare_excerpt.ts';
+import {
+  type Cuts,
+  durationOf,
+  type ExcerptFacts,
+  excerptLines,
+  factsOf,
+  wholeOf,
+} from './compare_excerpt.ts';
 import { tableText } from './compare_table.ts';
 import { exit, type Io } from './io.ts';
 
@@ -58,7 +65,7 @@ export async function perSceneCommand(source: string, flags: SceneFlags, io: Io)
     const { measured, ...found } = await perScene(bench, cuts, clip.path, { ...flags, targetMos });
     const record: PerSceneRecord = {
       ...found,
-      source: { ...found.source, path: source },
+      source: wholeOf(source, clip, found.source),
       excerpt: factsOf(clip.excerpt, measured),
     };
     const text = format === 'json' ? `${safeJson(record, 2)}\n` : textOf(record);
@@ -126,6 +133,7 @@ async function perScene(
 
 function textOf(record: PerSceneRecord): string {
   const { scenes, total, whole, hardest, target, codec, source } = record;
+  const seconds = scenes.reduce((sum, { start, end }) => sum + end - start, 0);
   const rows = scenes.map(({ start, end, crf, mos, bytes, steps }, at) => [
     `${at + 1}`,
     `${clock(start)}–${clock(end)}`,
@@ -139,7 +147,7 @@ function textOf(record: PerSceneRecord): string {
     '',
     crf === null ? 'none' : String(crf),
     mos.toFixed(2),
-    ((bytes * 8) / source.duration / 1000).toFixed(0),
+    ((bytes * 8) / seconds / 1000).toFixed(0),
     String(bytes),
   ];
   const head = ['scene', 'time', 'CRF', 'MOS', 'kb/s', 'bytes', 'encodes'];
