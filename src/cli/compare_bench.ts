@@ -111,11 +111,16 @@ export class Bench {
     return results;
   }
 
-  /** Encodes a clip, as soon as there are cores for it, and assesses the encode. */
+  /**
+   * Encodes a clip, as soon as there are cores for it, and assesses the encode.
+   *
+   * @param scaled Where to put it at the size of the source, to assess that in its place; null: at its own size.
+   */
   async measure(
     source: string,
     { label, output }: Wanted,
     signal: AbortSignal = this.#io.signal,
+    scaled: Cuts | null = null,
   ): Promise<ComparedEncode> {
     const name = `${source}\0${label}`;
     try {
@@ -131,8 +136,10 @@ export class Bench {
         },
       });
       this.#states.delete(name);
-      const record = await this.assess(encode.file, label, signal);
       const { value: info } = await probeVideo(source, { signal });
+      const shown = scaled ? await scaled.asLargeAs(info, encode.file, signal) : encode.file;
+      const record = await this.assess(shown, label, signal);
+      if (shown !== encode.file) await scaled?.remove(shown);
       const seconds = record.video.duration ?? info.duration ?? 0;
       return {
         ...encode,

@@ -12,8 +12,8 @@ import {
 } from '../comparison/excerpts.ts';
 import { unwritable } from '../engine/files.ts';
 import { cacheDirectory } from '../engine/paths.ts';
-import { cutVideo } from '../video/cut.ts';
-import { probeVideo } from '../video/probe.ts';
+import { cutVideo, scaleVideo } from '../video/cut.ts';
+import { probeVideo, type VideoInfo } from '../video/probe.ts';
 import type { Bench } from './compare_bench.ts';
 import type { Io, ProgressLine } from './io.ts';
 
@@ -40,12 +40,13 @@ export interface EncodedClip {
   readonly excerpt: Excerpt | null;
 }
 
-/** Lossless pieces of sources; removed with {@link Cuts.dispose}. */
+/** Lossless pieces of sources, and encodes at their size; removed with {@link Cuts.dispose}. */
 export class Cuts {
   readonly #io: Io;
   readonly #progress: ProgressLine;
   #folder: Promise<string> | null = null;
   #number = 0;
+  #scaling: Promise<unknown> = Promise.resolve();
 
   constructor(io: Io, progress: ProgressLine) {
     this.#io = io;
@@ -67,6 +68,20 @@ export class Cuts {
       onProgress: (share) => this.#progress.show(`Cutting ${label}`, share * 100, 100, '%'),
     });
     return { path: output, parts: cut };
+  }
+
+  /** An encode at the size of its source; itself where it has that size. One at a time: they are large. */
+  asLargeAs(source: VideoInfo, encode: string, signal: AbortSignal): Promise<string> {
+    const result = this.#scaling.then(async () => {
+      const { value: info } = await probeVideo(encode, { signal });
+      if (info.width === source.width && info.height === source.height) return encode;
+      this.#folder ??= this.#make();
+      const output = join(await this.#folder, `${this.#number++}.mkv`);
+      await scaleVideo(info, source, output, { signal });
+      return output;
+    });
+    this.#scaling = result.catch(() => undefined);
+    return result;
   }
 
   /** Removes what was cut before all is over. */

@@ -12,7 +12,7 @@ import { qualityScales } from '../comparison/search.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { probeVideo } from '../video/probe.ts';
 import { type Bench, type BenchFlags, type ComparedEncode, crfEncode, withBench } from './compare_bench.ts';
-import { type ExcerptFacts, excerptLines, factsOf, wholeOf } from './compare_excerpt.ts';
+import { type Cuts, type ExcerptFacts, excerptLines, factsOf, wholeOf } from './compare_excerpt.ts';
 import { tableText } from './compare_table.ts';
 import { exit, type Io } from './io.ts';
 
@@ -57,8 +57,8 @@ export async function perTitleCommand(source: string, flags: LadderFlags, io: Io
       { path: file },
     );
   }
-  return withBench(source, flags, io, async ({ bench, clip, output, print }) => {
-    const { encodes, ...record } = await perTitle(bench, clip.path, flags, io);
+  return withBench(source, flags, io, async ({ bench, cuts, clip, output, print }) => {
+    const { encodes, ...record } = await perTitle(bench, cuts, clip.path, flags, io);
     const excerpt = factsOf(clip.excerpt, encodes);
     const named = { ...record, source: wholeOf(source, clip, record.source), excerpt };
     if (output && ladder) await output.write(perTitleFile(named, file!));
@@ -76,6 +76,7 @@ export async function perTitleCommand(source: string, flags: LadderFlags, io: Io
  */
 async function perTitle(
   bench: Bench,
+  cuts: Cuts,
   source: string,
   { codec = 'libx264', preset, heights, rungs }: LadderFlags,
   { signal }: Pick<Io, 'signal'>,
@@ -102,7 +103,7 @@ async function perTitle(
   const whole = await bench.assess(source, 'the source');
   const wanted = sizes.flatMap((height) => crfs.map((crf) => ({ height, crf })));
   const measured = await bench.all(wanted, async ({ height, crf }, end): Promise<TitleEncode> => {
-    const encode = await bench.measure(source, crfEncode(codec, preset, crf, height), end);
+    const encode = await bench.measure(source, crfEncode(codec, preset, crf, height), end, cuts);
     return { height, crf, bitrate: encode.bitrate, mos: encode.mos, encode };
   });
   const found = perTitleLadder(measured, rungs);
@@ -147,7 +148,7 @@ function perTitleText(record: PerTitleRecord, format: 'text' | 'json'): string {
         `From ${from} to ${to} lines between ${kilobits(above)} and ${kilobits(below)} kb/s.`,
     ),
     `A ladder of ${codec}, from the best to the cheapest: ${rungs.map(({ height, crf }) => `${height}p crf ${crf}`).join(', ')}.`,
-    'The model scales every picture to its own size; VMAF, where there is one, is at the size of the source.',
+    'Every size is assessed at the size of the source, as a player would show it.',
     ...excerptLines(record.excerpt),
     `The source itself, ${printable(source.path)}: MOS ${source.mos.toFixed(2)}.`,
   ];

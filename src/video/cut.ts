@@ -72,7 +72,7 @@ export async function cutVideo(
   const begin = times[runs[0]!.first]!;
   // ffmpeg seeks from where the file begins, which may be before its first frame.
   const seek = begin > seekFrom ? origin + begin - seekMargin - (await fileStart(info, signal)) : null;
-  await write(info, filterOf(times, runs, origin), { seek, frames });
+  await write(info, filterOf(times, runs, origin), output, { seek, frames, signal, onProgress });
   const { value: made } = await probeVideo(output, signal ? { signal } : {});
   const written = (await packetSizes(made, signal)).length;
   if (written !== frames) {
@@ -85,57 +85,85 @@ export async function cutVideo(
   }
   await assertUnchanged(info);
   return runs.map(({ first, after }) => ({ start: times[first]!, end: endOf(times, after) }));
+}
 
-  async function write(
-    { path, streamIndex }: VideoInfo,
-    filter: string,
-    { seek, frames }: { readonly seek: number | null; readonly frames: number },
-  ): Promise<void> {
-    const location = await locateFfmpeg();
-    const args = composeArguments({
-      inputs: [
-        {
-          url: inputUrl(path),
-          options: [
-            ...inputLimits,
-            ['-max_pixels', String(maxPixels)],
-            ...(seek === null ? [] : [['-ss', seek.toFixed(6)] as const]),
-          ],
-        },
-      ],
-      filter: `[0:${streamIndex}]${filter}[cut]`,
-      outputOptions: [
-        ['-map', '[cut]'],
-        ['-c:v', 'ffv1'],
-        ['-level', '3'],
-        // By default it depends on the machine.
-        ['-slices', '4'],
-        ['-flags:v', '+bitexact'],
-        ['-fflags', '+bitexact'],
-        ['-map_metadata', '-1'],
-        ['-enc_time_base', '-1'],
-        ['-frames:v', String(frames)],
-        keepAllFrames(location),
-        ['-f', 'matroska'],
-      ],
-      output: inputUrl(output),
-    });
-    const quiet = ['-nostdin', '-hide_banner', '-nostats', '-v', 'warning', '-progress', 'pipe:1'];
-    // The clock of the file: seeking and what lies before the first frame do not move it.
-    const child = new Supervised(location.ffmpeg, [...quiet, '-copyts', ...args], { signal, stallTimeout });
-    let rest = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        const done = Number(/^frame=\s*(\d+)/.exec(line)?.[1]);
-        if (done >= 0) onProgress?.(Math.min(1, done / frames));
-      }
-    });
-    const { code, signal: ended } = await child.ended;
-    if (code !== 0) {
-      throw encodeFailure(info, child, ended ? `was ended by ${ended}` : `gave up with status ${code}`);
+/**
+ * A clip at another size, without further loss: as a player would show it, with ffmpeg's bicubic.
+ *
+ * @param output must not exist.
+ * @throws OmniError `ffmpeg_*`, `disk_full`, `cancelled`
+ */
+export async function scaleVideo(
+  info: VideoInfo,
+  { width, height }: { readonly width: number; readonly height: number },
+  output: string,
+  { signal, onProgress }: CutOptions = {},
+): Promise<void> {
+  const filter = `scale=${width}:${height}:flags=bicubic`;
+  await write(info, filter, output, { seek: null, frames: null, signal, onProgress });
+}
+
+interface WriteOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((share: number) => void) | undefined;
+  /** Where to begin to decode, s from where the file begins; null: at its beginning. */
+  readonly seek: number | null;
+  /** How many frames are written; null: all. */
+  readonly frames: number | null;
+}
+
+/** Writes what a filter makes of a clip as FFV1. */
+async function write(
+  info: VideoInfo,
+  filter: string,
+  output: string,
+  { seek, frames, signal, onProgress }: WriteOptions,
+): Promise<void> {
+  const { path, streamIndex } = info;
+  const location = await locateFfmpeg();
+  const args = composeArguments({
+    inputs: [
+      {
+        url: inputUrl(path),
+        options: [
+          ...inputLimits,
+          ['-max_pixels', String(maxPixels)],
+          ...(seek === null ? [] : [['-ss', seek.toFixed(6)] as const]),
+        ],
+      },
+    ],
+    filter: `[0:${streamIndex}]${filter}[cut]`,
+    outputOptions: [
+      ['-map', '[cut]'],
+      ['-c:v', 'ffv1'],
+      ['-level', '3'],
+      // By default it depends on the machine.
+      ['-slices', '4'],
+      ['-flags:v', '+bitexact'],
+      ['-fflags', '+bitexact'],
+      ['-map_metadata', '-1'],
+      ['-enc_time_base', '-1'],
+      ...(frames === null ? [] : [['-frames:v', String(frames)] as const]),
+      keepAllFrames(location),
+      ['-f', 'matroska'],
+    ],
+    output: inputUrl(output),
+  });
+  const quiet = ['-nostdin', '-hide_banner', '-nostats', '-v', 'warning', '-progress', 'pipe:1'];
+  // The clock of the file: seeking and what lies before the first frame do not move it.
+  const child = new Supervised(location.ffmpeg, [...quiet, '-copyts', ...args], { signal, stallTimeout });
+  let rest = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const done = Number(/^frame=\s*(\d+)/.exec(line)?.[1]);
+      if (done >= 0 && frames) onProgress?.(Math.min(1, done / frames));
     }
+  });
+  const { code, signal: ended } = await child.ended;
+  if (code !== 0) {
+    throw encodeFailure(info, child, ended ? `was ended by ${ended}` : `gave up with status ${code}`);
   }
 }
 

@@ -36,10 +36,10 @@ test('a ladder for the title: sizes that the clip has, on the hull, as a file th
   expect(rungs.length).toBeLessThanOrEqual(3);
   // The encodes of its rungs are those that were measured.
   const json = await compare('--per-title', '--heights', '96,48', '--rungs', '3', '--format', 'json');
-  const record = JSON.parse(json.stdout) as { rungs: { mos: number; bitrate: number }[] };
+  const record = JSON.parse(json.stdout) as { rungs: { bitrate: number }[] };
   const ladder = await omnivqa(['compare', source, ...smallModel, '--settings', file, '--format', 'json']);
-  const { encodes } = JSON.parse(ladder.stdout) as { encodes: { mos: number; bitrate: number }[] };
-  expect(encodes).toMatchObject(record.rungs.map(({ mos, bitrate }) => ({ mos, bitrate })));
+  const { encodes } = JSON.parse(ladder.stdout) as { encodes: { bitrate: number }[] };
+  expect(encodes.map(({ bitrate }) => bitrate)).toEqual(record.rungs.map(({ bitrate }) => bitrate));
 });
 
 test('each scene is searched on its own, an excerpt says what it stands for, and nothing cut is left', async () => {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { cutVideo } from '../../../src/video/cut.ts';
+import { cutVideo, scaleVideo } from '../../../src/video/cut.ts';
 import { probeVideo } from '../../../src/video/probe.ts';
 import { packetSizes } from '../../../src/video/signals.ts';
 import { temporaryDirectory, writeClip } from '../../support/media.ts';
@@ -89,6 +89,16 @@ test('far into a long clip, the same frames', async () => {
     [39, 60],
   ]);
   expect(own).toEqual([...all.slice(250, 260), ...all.slice(390)]);
+});
+
+test('at another size: every frame at its time', async () => {
+  const path = writeClip(join(temporaryDirectory(), 'clip.mp4'));
+  const output = join(path, '..', 'large.mkv');
+  await scaleVideo(await infoOf(path), { width: 320, height: 192 }, output);
+  expect(await infoOf(output)).toMatchObject({ width: 320, height: 192 });
+  const times = async (file: string) =>
+    (await packetSizes(await infoOf(file))).map(({ time }) => time!).sort((a, b) => a - b);
+  expect(await times(output)).toEqual((await times(path)).map((time) => expect.closeTo(time, 2)));
 });
 
 test('nothing to cut, and a cut that was cancelled', async () => {
