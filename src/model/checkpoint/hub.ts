@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { OmniError } from '../../protocol/errors.ts';
 import { families } from './families.ts';
 
@@ -322,11 +321,9 @@ async function sizeOf(path: string): Promise<number | undefined> {
 async function sumsMatch(path: string, file: HubFile, signal: AbortSignal): Promise<boolean> {
   const hash = createHash(file.sha256 ? 'sha256' : 'sha1');
   if (!file.sha256) hash.update(`blob ${file.size}\0`);
-  try {
-    await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash, { signal });
-  } catch (error) {
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
+    hash.update(chunk as Buffer);
     if (signal.aborted) throw stopped();
-    throw error;
   }
   return hash.digest('hex') === (file.sha256 ?? file.gitSha1);
 }
@@ -431,9 +428,14 @@ class Hub {
     onChunk: (chunk: Uint8Array) => Promise<void>,
     onHead: (response: Response) => void = () => undefined,
   ): Promise<Response> {
-    // One controller and listeners: Node 20 may collect what AbortSignal.any makes while it is waited for.
+    // Node 20 may collect what a signal is to reach while it is waited for (AbortSignal.any, the request of an answer that
+    // is being read), and the wait would never end: what waits is told as well.
     const ended = new AbortController();
-    const end = () => ended.abort();
+    let interrupt: (reason: Error) => void = () => undefined;
+    const end = () => {
+      ended.abort();
+      interrupt(new Error('stopped'));
+    };
     let silent = false;
     const timer = setTimeout(() => {
       silent = true;
@@ -444,7 +446,11 @@ class Hub {
     /** What goes wrong on the connection; what the callers throw goes through as it is. */
     const onLine = async <T>(step: Promise<T>): Promise<T> => {
       try {
-        return await step;
+        return await new Promise<T>((resolve, reject) => {
+          interrupt = reject;
+          step.then(resolve, reject);
+          if (ended.signal.aborted) reject(new Error('stopped'));
+        });
       } catch (error) {
         if (this.signal.aborted) throw stopped();
         if (silent) throw cutOff(address, `nothing came for ${this.#stall / 1000} s`);
@@ -452,6 +458,7 @@ class Hub {
         throw cutOff(address, cause?.code ?? cause?.message ?? (error as Error).message, error);
       }
     };
+    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
     try {
       let url = address;
       for (let hops = 0; ; hops += 1) {
@@ -466,13 +473,13 @@ class Hub {
         timer.refresh();
         const location = response.headers.get('location');
         if ([301, 302, 303, 307, 308].includes(response.status) && location !== null) {
-          await response.body?.cancel();
+          response.body?.cancel().catch(() => undefined);
           url = this.#redirected(url, location, hops);
           continue;
         }
         checkAnswer(response, address);
         onHead(response);
-        const reader = response.body?.getReader();
+        reader = response.body?.getReader();
         for (;;) {
           const part = reader && (await onLine(reader.read()));
           if (!part || part.done) return response;
@@ -484,6 +491,7 @@ class Hub {
       clearTimeout(timer);
       this.signal.removeEventListener('abort', end);
       // Closes a connection whose answer is not wanted any more.
+      reader?.cancel().catch(() => undefined);
       end();
     }
   }

@@ -66,11 +66,7 @@ describe('bad usage ends with status 2 and a hint', () => {
       (folder: string) => ['model', 'verify', join(folder, 'm')],
       /model_not_found/,
     ],
-    [
-      'a hub id',
-      () => ['model', 'verify', 'q-future/some-model'],
-      /downloading checkpoints is not built yet/,
-    ],
+    ['a hub id', () => ['model', 'verify', 'q-future/some-model'], /no model of that name was pulled/],
     [
       'a compile target that holds other things',
       (folder: string) => ['model', 'compile', 'nano', '-o', join(folder, '..')],

@@ -23,8 +23,8 @@ describe('modelDirectory', () => {
   });
 
   it.each([
-    ['q-future/VQA-UGC-Scorer-llava_qwen', /hub id; downloading checkpoints is not built yet/],
-    ['q-future/model@v2', /hub id/],
+    ['q-future/VQA-UGC-Scorer-llava_qwen', /no model of that name was pulled\.$/],
+    ['q-future/model@v2', /no model of that name was pulled\.$/],
     ['no/such/folder', /There is no directory no\/such\/folder\.$/],
     ['nono', /There is no directory nono\.$/],
     ['package.json', /There is no directory package\.json\.$/],
