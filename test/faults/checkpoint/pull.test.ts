@@ -1,5 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { describeModel, type HubModel, pullModel } from '../../../src/model/checkpoint/hub.ts';
 import { fixtures } from '../../support/checkpoints.ts';
@@ -12,6 +14,12 @@ async function prepared(): Promise<{ hub: HubServer; model: HubModel; directory:
   const hub = await hubServer(join(fixtures, 'joined-patch'));
   const model = await describeModel(hubId, { endpoint: hub.endpoint });
   return { hub, model, directory: join(temporaryDirectory(), 'model') };
+}
+
+/** Collects garbage: a wait that nothing holds would end there, and never return. */
+function collect(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
 }
 
 /** Sends the first bytes of what is left of a shard and hangs up. */
@@ -108,7 +116,11 @@ describe('a model is pulled', () => {
       parallel: 1,
       signal: stop.signal,
       onProgress: ({ done }) => {
-        if (done >= 30_000) stop.abort();
+        if (done < 30_000) return;
+        setImmediate(() => {
+          collect();
+          stop.abort();
+        });
       },
     });
     await expect(pull).rejects.toMatchObject({ code: 'cancelled' });
@@ -182,6 +194,26 @@ describe('a model is pulled', () => {
     const silent = { code: 'hub_unreachable', message: expect.stringContaining('nothing came for 0.05 s') };
     await expect(pullModel(model, directory, connection)).rejects.toMatchObject(silent);
     await expect(describeModel(hubId, connection)).rejects.toMatchObject(silent);
+  });
+
+  it('over a connection that falls silent mid-file: another one goes on', async () => {
+    const { hub, model, directory } = await prepared();
+    let silent = false;
+    hub.misbehave = (_request, response, path) => {
+      if (silent || !path.endsWith(shard)) return false;
+      silent = true;
+      response.writeHead(200, { 'content-length': hub.files.get(shard)!.length });
+      response.write(hub.files.get(shard)!.subarray(0, 30_000));
+      return true;
+    };
+    const { endpoint } = hub;
+    const onProgress = () => setImmediate(collect);
+    await pullModel(model, directory, { endpoint, parallel: 1, stall: 2000, onProgress });
+    same(hub, directory);
+    expect(hub.asked.filter(({ path }) => path.endsWith(shard)).map(({ range }) => range)).toEqual([
+      undefined,
+      'bytes=30000-',
+    ]);
   });
 
   it('not from where nobody listens', async () => {
