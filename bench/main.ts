@@ -30,6 +30,7 @@ const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
   assess: async () => (await import('./assess.ts')).benchAssess(root, values.work),
   full: async () =>
     (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale === 'tiny'),
+  pull: async () => (await import('./pull.ts')).benchPull(root, values.work, values.scale === 'tiny'),
   sizes: async () => (await import('./sizes.ts')).benchSizes(root, values.work, sources()),
   monotone: async () => (await import('./monotone.ts')).benchMonotone(root, values.work, sources()),
   precision: async () => (await import('./precision.ts')).benchPrecision(root, values.work, sources()),
