@@ -175,6 +175,25 @@ describe('families', () => {
       rating: { assistant: 'The quality of the video is' },
     });
   });
+
+  it.each([
+    'ugc-scorer',
+    'streaming-scorer',
+    'assistant',
+    'assistant-enhanced',
+    'llava-assessor',
+    'llava-onevision',
+  ])('the prompts and the token layout of %s can be overridden', (family) => {
+    const rating = { user: '<image>\nRate it.', assistant: 'It is' };
+    const omnivqa = { family, rating, token_layout: 'joined', system_prompt: 'You judge videos.' };
+    const config = parseModelConfig({ ...published, omnivqa }, motionNames);
+    expect(config.omnivqa).toMatchObject({
+      family,
+      rating,
+      tokenLayout: 'joined',
+      systemPrompt: 'You judge videos.',
+    });
+  });
 });
 
 describe('a config of ours', () => {
