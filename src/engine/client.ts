@@ -33,6 +33,8 @@ export interface EngineClientOptions<R> {
   /** Told where an encode stands that was asked for by a name. */
   onEncode?(id: string, state: EncodeState): void;
   onLog(level: 'info' | 'warning' | 'error', text: string): void;
+  /** Told how far a model is pulled. */
+  onPull?(progress: { readonly name: string; readonly done: number; readonly total: number }): void;
   /** Told each piece of an answer that is being written. */
   onChatText?(piece: ChatText): void;
   /** The engine ended unexpectedly: told once each time. `willRestart`: there are jobs to go on with. */
@@ -292,6 +294,7 @@ export class EngineClient<R> {
         listeners: {
           job: (update) => this.#updated(update),
           encode: ({ id, state }) => this.#options.onEncode?.(id, state),
+          pull: (progress) => this.#options.onPull?.(progress),
           chatText: (piece) => this.#options.onChatText?.(piece),
           device: (report) => {
             if (running.device?.failure) return;

@@ -1,7 +1,16 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type HubModel, type PullCall, parseHubName, pullModel } from '../model/checkpoint/hub.ts';
+import {
+  describeModel,
+  freeBytes,
+  type HubModel,
+  type PullCall,
+  type PullProgress,
+  parseHubName,
+  pullModel,
+} from '../model/checkpoint/hub.ts';
+import type { HubChoice, HubOffer } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { cacheDirectory } from './paths.ts';
 
@@ -30,6 +39,50 @@ export async function pullToCache(model: HubModel, revision: string, call: PullC
   await rename(`${file}.${process.pid}`, file);
   return directory;
 }
+
+/**
+ * What pulling a model would mean.
+ *
+ * @throws OmniError those of `describeModel`.
+ */
+export async function offerOf(choice: HubChoice, signal?: AbortSignal): Promise<HubOffer> {
+  const { id, revision } = named(choice.name);
+  const model = await describeModel(id, { revision, ...connectionOf(choice, signal) });
+  const directory = pulledDirectory(model);
+  const { commit, licence, gated, family, bytes } = model;
+  const free = await freeBytes(directory);
+  return { commit, licence, gated, family, bytes, free, directory, pulled: existsSync(directory) };
+}
+
+/**
+ * Pulls what was offered: the files of that commit, whatever its revision has become since.
+ *
+ * @throws OmniError those of `describeModel` and `pullModel`.
+ */
+export async function pullOffered(
+  choice: HubChoice & { readonly commit: string },
+  signal: AbortSignal,
+  onProgress: (progress: PullProgress) => void,
+): Promise<void> {
+  const { id, revision } = named(choice.name);
+  const connection = connectionOf(choice, signal);
+  const model = await describeModel(id, { revision: choice.commit, ...connection });
+  await pullToCache(model, revision, { ...connection, onProgress });
+}
+
+function named(name: string): { readonly id: string; readonly revision: string } {
+  const parsed = parseHubName(name);
+  if (!parsed) {
+    throw new OmniError('bad_usage', `${name} is no hub id.`, 'Name a model as owner/name[@revision].');
+  }
+  return { id: parsed.id, revision: parsed.revision ?? 'main' };
+}
+
+const connectionOf = ({ endpoint, token }: HubChoice, signal: AbortSignal | undefined) => ({
+  endpoint: endpoint ?? (process.env.HF_ENDPOINT || undefined),
+  token: token ?? (process.env.HF_TOKEN || undefined),
+  signal,
+});
 
 /**
  * The directory of a pulled model; null where the name is no hub id. Without a revision it is `main`.

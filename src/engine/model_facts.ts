@@ -38,10 +38,10 @@ export async function modelFacts(
   const described = await Promise.all([...wanted.values()].map((name) => describe(name, loaded)));
   const known = new Set(described.map(({ revision }) => revision));
   for (const { name } of await listModels()) {
-    if (wanted.has(name)) continue;
+    if (wanted.has(name === 'nano' ? name : resolve(name))) continue;
     const other = await describe(name, loaded);
     // The compiled form of a checkpoint that is named is not another model.
-    if (known.has(other.revision)) continue;
+    if (other.revision !== null && known.has(other.revision)) continue;
     described.push(other);
   }
   return described.map(({ facts }) => facts);
@@ -62,6 +62,7 @@ async function describe(name: string, loaded: EngineModel | null): Promise<Descr
       : checkpointBytes(directory);
     const facts: ModelFacts = {
       name,
+      directory,
       // A directory of the cache is named by a sum, which says nothing.
       label: cached ? omnivqa.family : label,
       family: omnivqa.family,
@@ -77,7 +78,7 @@ async function describe(name: string, loaded: EngineModel | null): Promise<Descr
   } catch (error) {
     const { message, next } = serializeError(error);
     const unknown = { family: '', precision: null, chats: false, finds: false, bytes: 0 };
-    const nothing = { loaded: null, measured: null };
+    const nothing = { directory: null, loaded: null, measured: null };
     return { facts: { name, label, ...unknown, ...nothing, problem: `${message} ${next}` }, revision: null };
   }
 }

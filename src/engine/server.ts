@@ -30,6 +30,7 @@ import { Contents } from './content.ts';
 import { isDeviceFailure, problemOf } from './devices.ts';
 import { Encodes, outputOf } from './encodes.ts';
 import { tidy, writeWhole } from './files.ts';
+import { offerOf, pullOffered } from './hub_models.ts';
 import { JobQueue, type JobResult, type JobWork } from './jobs.ts';
 import { Journal } from './journal.ts';
 import { LoadedModel } from './loaded.ts';
@@ -301,11 +302,12 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     }
   }
 
+  let pulls = 0;
   let idling: NodeJS.Timeout | undefined;
   const rest = () => {
     clearTimeout(idling);
     idling = setTimeout(() => {
-      if (jobs.size === 0 && !encodes.busy) onIdle?.();
+      if (jobs.size === 0 && !encodes.busy && pulls === 0) onIdle?.();
       else rest();
     }, idleAfter);
     idling.unref();
@@ -440,6 +442,21 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           await rm(journalFile(sha256, key), { force: true }).catch(() => undefined);
         }
         if (teamFolder !== null) await new TeamFolder(teamFolder).remove(path);
+      },
+      async offer(choice, { signal }) {
+        rest();
+        return offerOf(choice, signal);
+      },
+      async pull(choice, { signal }) {
+        pulls += 1;
+        try {
+          await pullOffered(choice, signal, ({ done, total }) =>
+            connection.update('pull', { name: choice.name, done, total }, choice.name),
+          );
+        } finally {
+          pulls -= 1;
+          rest();
+        }
       },
       async encode({ path, options: words, id }, { signal }) {
         rest();

@@ -63,6 +63,11 @@ export class Clips extends Owner {
   readonly #encoded = this.own(new vscode.EventEmitter<void>());
   /** An encode began, went on or is over. */
   readonly onDidEncode = this.#encoded.event;
+  readonly #pulled = this.own(
+    new vscode.EventEmitter<{ readonly name: string; readonly done: number; readonly total: number }>(),
+  );
+  /** There is more of a model that is downloaded, bytes. */
+  readonly onDidPull = this.#pulled.event;
   /** Names of clips whose files have names that say nothing. */
   readonly #names = new Map<string, string>();
   readonly #changed = this.own(new vscode.EventEmitter<vscode.Uri>());
@@ -93,6 +98,7 @@ export class Clips extends Owner {
       node: node || null,
       onJob: (update) => this.#update(update),
       onEncode: (id, state) => this.#encodeState(id, state),
+      onPull: (progress) => this.#pulled.fire(progress),
       onChatText: (piece) => this.#wrote.fire(piece),
       onLog: (level, text) => log[level === 'warning' ? 'warn' : level](text),
       onCrash: (error, willRestart) => void this.#crashed(error, willRestart),

@@ -7,6 +7,7 @@ import type { ExportFormat } from '../protocol/timeline.ts';
 import type { ChatViews } from './chat/views.ts';
 import { type Clips, forEditor, priorities, serialized, untrusted } from './clips.ts';
 import { exportReport } from './export.ts';
+import { getModel } from './get_model.ts';
 import { showModels } from './models.ts';
 import type { Order, ResultNode, ResultsView } from './results_view.ts';
 import type { Moment } from './summary.ts';
@@ -166,6 +167,7 @@ export function commandTable({ clips, timelines, results, chat }: Parts): Record
     'omnivqa.openWalkthrough': () =>
       vscode.commands.executeCommand('workbench.action.openWalkthrough', 'omnivqa.omnivqa#start', false),
     'omnivqa.showModels': () => showModels(clips),
+    'omnivqa.getModel': () => getModel(clips),
     'omnivqa.checkSetup': async () => {
       const facts = await clips.request('facts', {});
       return checkSetup(facts);

@@ -5,7 +5,8 @@ import { type Clips, untrusted } from './clips.ts';
 import { settingsFor } from './settings.ts';
 
 interface ModelItem extends vscode.QuickPickItem {
-  readonly model: ModelFacts;
+  /** null: one that is not here yet. */
+  readonly model: ModelFacts | null;
 }
 
 interface ActionItem extends vscode.QuickPickItem {
@@ -18,7 +19,12 @@ export async function showModels(clips: Clips): Promise<void> {
   const { model, refine, chatModel } = settingsFor();
   const names = [model, chatModel, ...(refine ? [refine.model] : [])];
   const chosen = await vscode.window.showQuickPick<ModelItem>(
-    clips.request('models', { names }).then((models) => models.map(itemOf)),
+    clips
+      .request('models', { names })
+      .then((models) => [
+        ...models.map(itemOf),
+        { model: null, label: vscode.l10n.t('$(cloud-download) Get a model…') },
+      ]),
     {
       title: vscode.l10n.t('Models on this machine'),
       placeHolder: vscode.l10n.t('Choose one to use it, or to see where it runs'),
@@ -27,7 +33,24 @@ export async function showModels(clips: Clips): Promise<void> {
     },
   );
   if (!chosen) return;
-  const action = await vscode.window.showQuickPick(actionsFor(clips, chosen.model), { title: chosen.label });
+  if (!chosen.model) {
+    await vscode.commands.executeCommand('omnivqa.getModel');
+    return;
+  }
+  await chooseUse(clips, chosen.model);
+}
+
+/** Asks what a model that has just come is to be used for. */
+export async function offerUses(clips: Clips, name: string): Promise<void> {
+  const models = await clips.request('models', { names: [name] });
+  const model = models.find((one) => one.name === name);
+  if (model) await chooseUse(clips, model);
+}
+
+async function chooseUse(clips: Clips, model: ModelFacts): Promise<void> {
+  const title = vscode.l10n.t('{0}: what is it for?', plain(model.label));
+  // It may come long after it was asked for.
+  const action = await vscode.window.showQuickPick(actionsFor(clips, model), { title, ignoreFocusOut: true });
   await action?.run();
 }
 
@@ -83,13 +106,16 @@ function figuresText(figures: NonNullable<ModelFacts['measured']>): string {
 }
 
 /** What comes from a checkpoint, without what a quick pick would draw as an icon. */
-const plain = (text: string) => text.replaceAll('$(', '$ (');
+export const plain = (text: string) => text.replaceAll('$(', '$ (');
 
 /** "14.9 MB", "5.2 GB". */
-const sizeText = (bytes: number) =>
+export const sizeText = (bytes: number) =>
   bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 
-function actionsFor(clips: Clips, { name, label, chats, finds, problem }: ModelFacts): ActionItem[] {
+function actionsFor(
+  clips: Clips,
+  { name, label, directory, chats, finds, problem }: ModelFacts,
+): ActionItem[] {
   const { model, refine, chatModel } = settingsFor();
   const actions: ActionItem[] = [];
   if (!problem && !same(name, model)) {
@@ -133,10 +159,10 @@ function actionsFor(clips: Clips, { name, label, chats, finds, problem }: ModelF
       run: () => tryModel(clips, name, label),
     });
   }
-  if (name !== 'nano') {
+  if (name !== 'nano' && directory) {
     actions.push({
       label: vscode.l10n.t('Show its folder'),
-      run: () => vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(name)),
+      run: () => vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(directory)),
     });
   }
   return actions;

@@ -13,6 +13,8 @@ export interface Settings extends ModelChoice {
   readonly ffmpeg: string;
   /** Node binary for the engine; empty: looked for. */
   readonly node: string;
+  /** Hub that models come from, or a mirror; null: the public one. */
+  readonly hubEndpoint: string | null;
   /** GB that a model may take; null: what is free. */
   readonly memory: number | null;
   readonly mosInExplorer: boolean;
@@ -36,6 +38,7 @@ export function settingsFor(uri?: vscode.Uri): Settings {
     threshold: typeof threshold === 'number' && threshold >= 1 && threshold <= 5 ? threshold : null,
     ffmpeg: values.get<string>('ffmpegPath', '').trim(),
     node: values.get<string>('nodePath', '').trim(),
+    hubEndpoint: values.get<string>('hub.endpoint', '').trim() || null,
     memory: typeof memory === 'number' && memory > 0 ? memory : null,
     mosInExplorer: values.get<boolean>('explorer.showMos', false),
     inWorkspace: values.get<boolean>('results.inWorkspace', false),

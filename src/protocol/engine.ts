@@ -128,8 +128,10 @@ export interface EngineFacts {
 
 /** A model, for the list of models. */
 export interface ModelFacts {
-  /** What a setting names it by: `nano`, or a directory. */
+  /** What a setting names it by: `nano`, the id of a pulled model, or a directory. */
   readonly name: string;
+  /** Where it lies; null where it can not be found. */
+  readonly directory: string | null;
   /** What to call it. Untrusted text, as its family is. */
   readonly label: string;
   /** Empty where it can not be read. */
@@ -163,6 +165,33 @@ export interface ModelFacts {
   readonly problem: string | null;
 }
 
+/** A model on a hub, as a person names it. */
+export interface HubChoice {
+  /** `owner/name`, or `owner/name@revision`. */
+  readonly name: string;
+  /** The hub or a mirror of it; null: the public one. */
+  readonly endpoint: string | null;
+  /** Access token; null: none. */
+  readonly token: string | null;
+}
+
+/** What pulling a model would mean. Texts are the publisher's: untrusted. */
+export interface HubOffer {
+  readonly commit: string;
+  /** null where its card names none. */
+  readonly licence: string | null;
+  readonly gated: boolean;
+  /** By its name; null where only its config will tell. */
+  readonly family: string | null;
+  readonly bytes: number;
+  /** Bytes that are free where it goes; null where the system does not say. */
+  readonly free: number | null;
+  /** Where it goes. */
+  readonly directory: string;
+  /** Whether it is there. */
+  readonly pulled: boolean;
+}
+
 /** What the engine offers to its client. */
 export interface EngineService<R> {
   readonly requests: ChatRequests & {
@@ -171,6 +200,10 @@ export interface EngineService<R> {
     models(params: { readonly names: readonly string[] }): readonly ModelFacts[];
     /** Compiles a model where needed and loads it, to know where it runs. Jobs wait meanwhile. */
     load(params: ModelChoice): NonNullable<ModelFacts['loaded']>;
+    /** Asks a hub what a model consists of; nothing is fetched. */
+    offer(params: HubChoice): HubOffer;
+    /** Fetches a model at the commit that was offered; its name finds it from then on. Cancelled, it goes on the next time. */
+    pull(params: HubChoice & { readonly commit: string }): void;
     /** Queues a clip; where it is queued or running with the same model already, that job's number. */
     assess(params: AssessRequest): { readonly job: string };
     /** Ends a job; resolves when it is over. Unknown jobs are over already. */
@@ -244,6 +277,8 @@ export interface EngineClient<R> {
     readonly job: JobUpdate<R>;
     /** Sent as updates, keyed by the name that was given with the request; none once it is answered. */
     readonly encode: { readonly id: string; readonly state: EncodeState };
+    /** Sent as updates, keyed by the model's name: bytes that are there, and in all. */
+    readonly pull: { readonly name: string; readonly done: number; readonly total: number };
     /** Pieces of an answer, in order; the whole answer is what `ask` returns. */
     readonly chatText: ChatText;
     readonly device: DeviceReport;

@@ -53,6 +53,7 @@ function engine(options: Partial<EngineOptions> = {}) {
     handlers: { sound: () => undefined },
     listeners: {
       chatText: () => undefined,
+      pull: () => undefined,
       encode: ({ id, state }) => void encodes.push(`${id} ${state.phase}`),
       device: () => undefined,
       job: (update) => void updates.push(update),
