@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
@@ -18,6 +17,7 @@ import { type Clips, priorities, serialized, untrusted } from './clips.ts';
 import { Owner } from './disposables.ts';
 import { exportReport } from './export.ts';
 import type { MediaServer } from './media_server.ts';
+import { Page } from './page.ts';
 import { RecordDocuments } from './records.ts';
 import { settingsFor } from './settings.ts';
 
@@ -147,14 +147,18 @@ class Timeline extends Owner {
     const url = served?.url ?? webview.asWebviewUri(uri);
     const timeline = new Timeline(uri, webview, clips, url.toString(true), surroundings);
     if (served) timeline.own(served.end);
-    webview.html = timelinePage({
-      script: webview.asWebviewUri(vscode.Uri.joinPath(views, 'timeline.js')).toString(),
-      style: webview.asWebviewUri(vscode.Uri.joinPath(views, 'timeline.css')).toString(),
-      source: webview.cspSource,
-      media: served ? [`${url.scheme}://${url.authority}`] : [],
-      nonce: randomBytes(16).toString('base64'),
-      language: vscode.env.language,
-    });
+    timeline.own(
+      new Page(webview, (nonce) =>
+        timelinePage({
+          script: webview.asWebviewUri(vscode.Uri.joinPath(views, 'timeline.js')).toString(),
+          style: webview.asWebviewUri(vscode.Uri.joinPath(views, 'timeline.css')).toString(),
+          source: webview.cspSource,
+          media: served ? [`${url.scheme}://${url.authority}`] : [],
+          nonce,
+          language: vscode.env.language,
+        }),
+      ),
+    );
     return timeline;
   }
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import { conversationMarkdown } from '../../assessment/conversation_markdown.ts';
@@ -15,6 +14,7 @@ import { type Connection, connect } from '../../protocol/rpc.ts';
 import { videoExtensions } from '../../protocol/video_names.ts';
 import { type Clips, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
+import { Page } from '../page.ts';
 import { type Timelines, webviewPort } from '../timelines.ts';
 import { activeVideo } from '../videos.ts';
 import { momentName, spanText } from '../words.ts';
@@ -70,13 +70,17 @@ class Surface extends Owner {
     this.own(new vscode.Disposable(() => this.#connection.dispose()));
     this.own(new vscode.Disposable(() => this.#unfollow()));
     this.own(vscode.workspace.onDidGrantWorkspaceTrust(() => this.#send()));
-    webview.html = chatPage({
-      script: webview.asWebviewUri(vscode.Uri.joinPath(folder, 'chat.js')).toString(),
-      style: webview.asWebviewUri(vscode.Uri.joinPath(folder, 'chat.css')).toString(),
-      source: webview.cspSource,
-      nonce: randomBytes(16).toString('base64'),
-      language: vscode.env.language,
-    });
+    this.own(
+      new Page(webview, (nonce) =>
+        chatPage({
+          script: webview.asWebviewUri(vscode.Uri.joinPath(folder, 'chat.js')).toString(),
+          style: webview.asWebviewUri(vscode.Uri.joinPath(folder, 'chat.css')).toString(),
+          source: webview.cspSource,
+          nonce,
+          language: vscode.env.language,
+        }),
+      ),
+    );
     this.show(conversation);
   }
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import {
@@ -13,6 +12,7 @@ import { type Connection, connect } from '../../protocol/rpc.ts';
 import type { Still } from '../../protocol/timeline.ts';
 import { type Clips, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
+import { Page } from '../page.ts';
 import { type Timelines, webviewPort } from '../timelines.ts';
 import type { EncodeResult, EncodeResults } from './results.ts';
 import type { EncodeRuns } from './runs.ts';
@@ -102,13 +102,17 @@ class ComparisonPanel extends Owner {
       closed();
       this.dispose();
     });
-    webview.html = comparisonPage({
-      script: webview.asWebviewUri(vscode.Uri.joinPath(views, 'comparison.js')).toString(),
-      style: webview.asWebviewUri(vscode.Uri.joinPath(views, 'comparison.css')).toString(),
-      source: webview.cspSource,
-      nonce: randomBytes(16).toString('base64'),
-      language: vscode.env.language,
-    });
+    this.own(
+      new Page(webview, (nonce) =>
+        comparisonPage({
+          script: webview.asWebviewUri(vscode.Uri.joinPath(views, 'comparison.js')).toString(),
+          style: webview.asWebviewUri(vscode.Uri.joinPath(views, 'comparison.css')).toString(),
+          source: webview.cspSource,
+          nonce,
+          language: vscode.env.language,
+        }),
+      ),
+    );
   }
 
   /** The clip that the shown encodes are of. */
