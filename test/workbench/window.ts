@@ -190,10 +190,15 @@ export async function runCommand(page: Page, title: string): Promise<void> {
     await quickType(page, `>${title}`, false);
     const row = quickPickRow(page, title).first();
     const nothing = quickInput(page).locator('.monaco-list-row', { hasText: 'No matching commands' });
-    await row.or(nothing).first().waitFor();
+    // A webview that takes the focus when it has loaded closes the palette.
+    const closed = async () => (await quickInput(page).count()) === 0;
+    await eventually(
+      async () => (await row.or(nothing).first().isVisible()) || (await closed()),
+      `An answer to ">${title}"`,
+    );
     const found = await row.isVisible();
     if (found) await row.click();
-    else await page.keyboard.press('Escape');
+    else if (!(await closed())) await page.keyboard.press('Escape');
     // The command may ask something in the same place.
     await row.or(nothing).first().waitFor({ state: 'hidden' });
     return found;
