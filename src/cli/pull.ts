@@ -11,6 +11,7 @@ import {
   threadsFor,
 } from '../engine/models.ts';
 import { describeModel, freeBytes, type HubModel, parseHubName } from '../model/checkpoint/hub.ts';
+import { proxiesOf } from '../model/checkpoint/proxy.ts';
 import { compileCheckpoint } from '../model/compiler/compile.ts';
 import { openCompiled } from '../model/compiler/manifest.ts';
 import { OmniError } from '../protocol/errors.ts';
@@ -44,6 +45,7 @@ export async function pullCommand(name: string, flags: PullFlags, io: Io): Promi
   const connection = {
     endpoint: flags.endpoint ?? io.env.HF_ENDPOINT,
     token: io.env.HF_TOKEN,
+    proxies: proxiesOf(io.env),
     signal: io.signal,
   };
   const model = await describeModel(parsed.id, { revision, ...connection });

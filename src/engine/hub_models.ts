@@ -10,6 +10,7 @@ import {
   parseHubName,
   pullModel,
 } from '../model/checkpoint/hub.ts';
+import { proxiesOf } from '../model/checkpoint/proxy.ts';
 import type { HubChoice, HubOffer } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { cacheDirectory } from './paths.ts';
@@ -78,9 +79,12 @@ function named(name: string): { readonly id: string; readonly revision: string }
   return { id: parsed.id, revision: parsed.revision ?? 'main' };
 }
 
-const connectionOf = ({ endpoint, token }: HubChoice, signal: AbortSignal | undefined) => ({
+const connectionOf = ({ endpoint, token, proxy }: HubChoice, signal: AbortSignal | undefined) => ({
   endpoint: endpoint ?? (process.env.HF_ENDPOINT || undefined),
   token: token ?? (process.env.HF_TOKEN || undefined),
+  proxies: proxy
+    ? { http: proxy.address, https: proxy.address, none: proxy.none.join(',') || undefined }
+    : proxiesOf(process.env),
   signal,
 });
 

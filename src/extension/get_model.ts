@@ -34,6 +34,7 @@ export async function getModel(clips: Clips): Promise<void> {
     name,
     endpoint: settingsFor().hubEndpoint,
     token: (await secrets.get(secret)) ?? null,
+    proxy: editorsProxy(),
   };
   const found = await withToken(clips, choice, (one) =>
     vscode.window.withProgress(
@@ -53,6 +54,14 @@ export async function getModel(clips: Clips): Promise<void> {
     if (!done) return;
   }
   await offerUses(clips, name);
+}
+
+/** What the editor itself goes through; null where its settings say nothing of it. */
+function editorsProxy(): HubChoice['proxy'] {
+  const http = vscode.workspace.getConfiguration('http');
+  const support = http.get<string>('proxySupport');
+  const address = http.get<string>('proxy', '').trim();
+  return address && support !== 'off' ? { address, none: http.get<string[]>('noProxy', []) } : null;
 }
 
 async function chooseName(): Promise<string | undefined> {

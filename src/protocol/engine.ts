@@ -173,6 +173,8 @@ export interface HubChoice {
   readonly endpoint: string | null;
   /** Access token; null: none. */
   readonly token: string | null;
+  /** Proxy of the network that the editor names, and the hosts that need none; null: as the environment says. */
+  readonly proxy: { readonly address: string; readonly none: readonly string[] } | null;
 }
 
 /** What pulling a model would mean. Texts are the publisher's: untrusted. */

@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/
 import { dirname, join } from 'node:path';
 import { OmniError } from '../../protocol/errors.ts';
 import { families } from './families.ts';
+import { fetchThrough, type Proxies } from './proxy.ts';
 
 /** A file of a published checkpoint, with the sum that the hub gives for it. */
 export interface HubFile {
@@ -36,6 +37,8 @@ export interface HubConnection {
   readonly endpoint?: string | undefined;
   /** Sent to the endpoint's origin and to no other. */
   readonly token?: string | undefined;
+  /** Default: none, every host is asked directly. */
+  readonly proxies?: Proxies | null | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds without a byte after which a connection is given up. */
   readonly stall?: number | undefined;
@@ -344,6 +347,7 @@ class Hub {
   readonly #connection: HubConnection;
   readonly #origin: string;
   readonly #stall: number;
+  #fetch: Promise<typeof fetch> | undefined;
 
   constructor(connection: HubConnection) {
     const text = connection.endpoint || publicHub;
@@ -364,7 +368,9 @@ class Hub {
 
   /** The same, stopped by another signal. */
   during(signal: AbortSignal): Hub {
-    return new Hub({ ...this.#connection, signal });
+    const hub = new Hub({ ...this.#connection, signal });
+    hub.#fetch = this.#through();
+    return hub;
   }
 
   /** A fetch for questions about a model: answers are whole, of a bounded size, and none is an error or a page. */
@@ -437,6 +443,7 @@ class Hub {
       interrupt(new Error('stopped'));
     };
     let silent = false;
+    const request = await this.#through();
     const timer = setTimeout(() => {
       silent = true;
       end();
@@ -454,8 +461,7 @@ class Hub {
       } catch (error) {
         if (this.signal.aborted) throw stopped();
         if (silent) throw cutOff(address, `nothing came for ${this.#stall / 1000} s`);
-        const { cause } = error as { cause?: { code?: string; message?: string } };
-        throw cutOff(address, cause?.code ?? cause?.message ?? (error as Error).message, error);
+        throw cutOff(address, reasonOf(error), error);
       }
     };
     let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
@@ -464,7 +470,7 @@ class Hub {
       for (let hops = 0; ; hops += 1) {
         const own = url.origin === this.#origin && this.#connection.token;
         const response = await onLine(
-          fetch(url, {
+          request(url, {
             redirect: 'manual',
             headers: { ...headers, ...(own ? { authorization: `Bearer ${this.#connection.token}` } : {}) },
             signal: ended.signal,
@@ -496,6 +502,12 @@ class Hub {
     }
   }
 
+  #through(): Promise<typeof fetch> {
+    const { proxies } = this.#connection;
+    this.#fetch ??= proxies ? fetchThrough(proxies) : Promise.resolve(fetch);
+    return this.#fetch;
+  }
+
   #redirected(from: URL, location: string, hops: number): URL {
     if (hops >= redirectLimit) throw refused(from.href, 'it redirects in circles');
     const to = URL.canParse(location, from.href) ? new URL(location, from) : null;
@@ -506,7 +518,8 @@ class Hub {
 }
 
 /** Turns an answer that is not the wanted thing into an error. */
-function checkAnswer({ status, headers }: Response, { origin, pathname }: URL): void {
+function checkAnswer({ status, headers }: Response, address: URL): void {
+  const { origin, pathname } = address;
   const place = `${origin}${pathname}`;
   if (status === 404) {
     throw new OmniError(
@@ -522,6 +535,7 @@ function checkAnswer({ status, headers }: Response, { origin, pathname }: URL): 
       "Accept the model's terms on the hub, and set HF_TOKEN to a token that may read it.",
     );
   }
+  if (status === 407) throw cutOff(address, 'the proxy asks for a user and a password (status 407)');
   if (status >= 500 || status === 429) {
     throw new OmniError(
       'hub_unreachable',
@@ -533,6 +547,13 @@ function checkAnswer({ status, headers }: Response, { origin, pathname }: URL): 
   if (/^\s*text\/html/i.test(headers.get('content-type') ?? '')) {
     throw refused(place, 'it sent a web page in place of the file');
   }
+}
+
+/** What is at the bottom of an error of fetch: the system's code, or the words of the HTTP client. */
+function reasonOf(error: unknown): string {
+  const { cause, code, message } = error as { cause?: unknown; code?: unknown; message: string };
+  if (cause) return reasonOf(cause);
+  return typeof code === 'string' && !code.startsWith('UND_') ? code : message;
 }
 
 const refused = (what: string, why: string, cause?: unknown) =>
@@ -548,8 +569,8 @@ const cutOff = ({ origin }: URL, why: string, cause?: unknown) =>
   new OmniError(
     'hub_unreachable',
     `The connection to ${origin} failed: ${why}.`,
-    'Check the network and pull again: what was fetched is kept. Behind a proxy, set HTTPS_PROXY and ' +
-      'NODE_USE_ENV_PROXY=1 (Node 22.21, 24 or newer), or name a mirror with HF_ENDPOINT.',
+    'Check the network and pull again: what was fetched is kept. Behind a proxy, name it in HTTPS_PROXY, or in ' +
+      'http.proxy in the editor; a mirror can be named with HF_ENDPOINT, or omnivqa.hub.endpoint.',
     {},
     { cause },
   );
