@@ -13,6 +13,7 @@ import {
 import { proxiesOf } from '../model/checkpoint/proxy.ts';
 import type { HubChoice, HubOffer } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
+import { Lock } from './lock.ts';
 import { cacheDirectory } from './paths.ts';
 
 const root = () => join(cacheDirectory(), 'hub');
@@ -28,12 +29,26 @@ export const pulledDirectory = ({ id, commit }: Pick<HubModel, 'id' | 'commit'>)
  * Pulls a model to its place in the cache, where `owner/name[@revision]` finds it without a connection.
  *
  * @param revision As the user named it; it stands for this commit from now on.
- * @throws OmniError those of `pullModel`.
+ * @throws OmniError those of `pullModel`, `bad_usage` while another process pulls the same.
  */
 export async function pullToCache(model: HubModel, revision: string, call: PullCall = {}): Promise<string> {
   const directory = pulledDirectory(model);
-  // The model was compiled in place of its checkpoint: there is nothing to fetch.
-  if (!existsSync(join(directory, 'manifest.json'))) await pullModel(model, directory, call);
+  // Two that write the same files would spoil them.
+  const lock = await Lock.take(`${directory}.lock`);
+  if (lock === 'taken') {
+    throw new OmniError(
+      'bad_usage',
+      `Another process is fetching ${model.id} at this commit.`,
+      'Wait for it to end: pulled again, the model is there at once.',
+      { path: directory },
+    );
+  }
+  try {
+    // The model was compiled in place of its checkpoint: there is nothing to fetch.
+    if (!existsSync(join(directory, 'manifest.json'))) await pullModel(model, directory, call);
+  } finally {
+    if (lock !== 'unlockable') await lock.release();
+  }
   const file = reference(model.id, revision);
   await mkdir(dirname(file), { recursive: true });
   await writeFile(`${file}.${process.pid}`, model.commit);
