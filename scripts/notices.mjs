@@ -1,6 +1,6 @@
 // Writes THIRD_PARTY_NOTICES from the installed packages that ship with the product (everything in
-// package-lock.json that is not a development dependency, and what bundles take in of those), with their licence
-// texts. `--check` only compares.
+// package-lock.json that is no development dependency and not optional: those are of the packages' own command lines,
+// which do not ship; and what bundles take in of the former), with their licence texts. `--check` only compares.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
@@ -10,8 +10,8 @@ const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
 const bundled = ['node_modules/svelte'];
 const sections = Object.entries(lock.packages)
   .filter(
-    ([path, entry]) =>
-      path && (bundled.includes(path) || !(entry.dev || entry.devOptional)) && existsSync(join(root, path)),
+    ([path, { dev, devOptional, optional }]) =>
+      path && (bundled.includes(path) || !(dev || devOptional || optional)),
   )
   .sort(([a], [b]) => (a < b ? -1 : 1))
   .map(([path]) => {
