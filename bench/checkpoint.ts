@@ -1,91 +1,12 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseModelConfig } from '../src/model/checkpoint/config.ts';
+import { isOne, normalPool, ones, type Shape, shapeConfigs } from '../src/model/checkpoint/shapes.ts';
 import { type ExpectedTensor, expectedTensors, tower } from '../src/model/checkpoint/tensors.ts';
-
-/** As published: shapes of the tower and of the motion branch are not in the file, they follow from its names. */
-const fullConfig = {
-  architectures: ['LlavaQwenForCausalLM'],
-  model_type: 'llava_qwen',
-  attention_dropout: 0,
-  bos_token_id: 151643,
-  eos_token_id: 151645,
-  hidden_act: 'silu',
-  hidden_size: 3584,
-  image_aspect_ratio: 'pad',
-  initializer_range: 0.02,
-  intermediate_size: 18944,
-  max_position_embeddings: 32768,
-  max_window_layers: 28,
-  mm_hidden_size: 1152,
-  mm_patch_merge_type: 'flat',
-  mm_projector_type: 'mlp2x_gelu',
-  mm_spatial_pool_mode: 'bilinear',
-  mm_spatial_pool_stride: 2,
-  mm_use_im_patch_token: false,
-  mm_use_im_start_end: false,
-  mm_vision_select_feature: 'patch',
-  mm_vision_select_layer: -2,
-  mm_vision_tower: 'google/siglip-so400m-patch14-384',
-  num_attention_heads: 28,
-  num_hidden_layers: 28,
-  num_key_value_heads: 4,
-  rms_norm_eps: 1e-6,
-  rope_theta: 1_000_000,
-  sliding_window: 131_072,
-  tie_word_embeddings: false,
-  tokenizer_model_max_length: 10_000,
-  torch_dtype: 'bfloat16',
-  use_sliding_window: false,
-  vocab_size: 152_064,
-};
-
-/** The same network, narrow and shallow: to try the bench itself. */
-const tinyConfig = {
-  ...fullConfig,
-  hidden_size: 128,
-  intermediate_size: 256,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  mm_hidden_size: 64,
-  vision_config: {
-    model_type: 'siglip_vision_model',
-    hidden_size: 64,
-    intermediate_size: 160,
-    num_hidden_layers: 3,
-    num_attention_heads: 4,
-    image_size: 112,
-    patch_size: 14,
-  },
-};
-
-/** Wide enough for roundings to average out as in a large one, small enough for float32 in memory. */
-const mediumConfig = {
-  ...fullConfig,
-  hidden_size: 768,
-  intermediate_size: 2304,
-  num_hidden_layers: 12,
-  num_attention_heads: 12,
-  num_key_value_heads: 4,
-  tie_word_embeddings: true,
-  mm_hidden_size: tinyConfig.mm_hidden_size,
-  vision_config: tinyConfig.vision_config,
-};
-
-/** How much of the published shape a random checkpoint has. */
-export type Scale = 'full' | 'medium' | 'tiny';
-
-const configs = { full: fullConfig, medium: mediumConfig, tiny: tinyConfig };
 
 /** Weight files as transformers cuts them: a new one before this many bytes are passed. */
 const shardBytes = 5e9;
 const tinyShardBytes = 20e6;
-/** Random numbers to draw from: more than a matrix row, little enough to stay in memory. */
-const poolElements = 2 ** 24;
-/** Standard deviation of all weights: `initializer_range` of the published config. */
-const deviation = 0.02;
-const bfloatOne = 0x3f80;
 
 /**
  * Writes a checkpoint with random weights, of the published shape or a smaller one: bf16 in shards with an index,
@@ -93,8 +14,8 @@ const bfloatOne = 0x3f80;
  *
  * @returns the bytes of all weight files.
  */
-export function writeCheckpoint(directory: string, scale: Scale): number {
-  const json = configs[scale];
+export function writeCheckpoint(directory: string, scale: Shape): number {
+  const json = shapeConfigs[scale];
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'config.json'), `${JSON.stringify(json, null, 2)}\n`);
@@ -133,7 +54,7 @@ export function writeCheckpoint(directory: string, scale: Scale): number {
   }
 
   const pool = normalPool();
-  const ones = Buffer.from(new Uint16Array(65_536).fill(bfloatOne).buffer);
+  const onePool = ones();
   const map: Record<string, string> = {};
   let total = 0;
   for (const [i, shard] of shards.entries()) {
@@ -157,8 +78,8 @@ export function writeCheckpoint(directory: string, scale: Scale): number {
     writeSync(out, length);
     writeSync(out, padded);
     for (const tensor of shard) {
-      const one = /norm|running_var/.test(tensor.name) && /\.(weight|running_var)$/.test(tensor.name);
-      const source = one ? ones : pool;
+      const one = isOne(tensor.name);
+      const source = one ? onePool : pool;
       for (let left = bytesOf(tensor); left > 0; ) {
         // An odd stride through the pool: no two tensors hold the same numbers in the same order.
         const at = one ? 0 : (((total * 0x9e37) % (pool.length >> 1)) >> 1) << 1;
@@ -176,29 +97,6 @@ export function writeCheckpoint(directory: string, scale: Scale): number {
     `${JSON.stringify({ metadata: { total_size: total }, weight_map: map }, null, 2)}\n`,
   );
   return total;
-}
-
-/** bf16 of N(0, 0.02²), by Box and Muller over xorshift32; the same at every call. */
-function normalPool(): Buffer {
-  const floats = new Float32Array(2);
-  const bits = new Uint32Array(floats.buffer);
-  const pool = new Uint16Array(poolElements);
-  let state = 0x9e3779b9;
-  const next = () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return ((state >>> 0) + 0.5) / 4294967296;
-  };
-  for (let i = 0; i < poolElements; i += 2) {
-    const radius = deviation * Math.sqrt(-2 * Math.log(next()));
-    const angle = 2 * Math.PI * next();
-    floats[0] = radius * Math.cos(angle);
-    floats[1] = radius * Math.sin(angle);
-    pool[i] = bits[0]! >>> 16;
-    pool[i + 1] = bits[1]! >>> 16;
-  }
-  return Buffer.from(pool.buffer);
 }
 
 /**

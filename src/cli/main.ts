@@ -6,6 +6,7 @@ import { recipeSets } from '../dataset/degrade.ts';
 import { precisions } from '../engine/models.ts';
 import { refineWindows } from '../engine/refine.ts';
 import { labelScales } from '../evaluation/labels.ts';
+import { shapes } from '../model/checkpoint/shapes.ts';
 import { OmniError } from '../protocol/errors.ts';
 import type { Span } from '../protocol/timeline.ts';
 import { type AssessFlags, assessCommand } from './assess.ts';
@@ -21,15 +22,8 @@ import {
 } from './evaluate.ts';
 import { errorText, exit, type Io, serialized } from './io.ts';
 import type { McpFlags } from './mcp.ts';
-import {
-  type BenchFlags,
-  benchCommand,
-  type CompileFlags,
-  compileCommand,
-  listCommand,
-  type TableFlags,
-  verifyCommand,
-} from './model.ts';
+import { type CompileFlags, compileCommand, listCommand, type TableFlags, verifyCommand } from './model.ts';
+import { type BenchFlags, benchCommand } from './model_bench.ts';
 import { formats } from './output.ts';
 import { type PullFlags, pullCommand } from './pull.ts';
 
@@ -253,10 +247,18 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .argument('<model>', 'nano, or a directory')
     .action(does((name: string) => verifyCommand(name, io)));
   runtimeFlags(model.command('bench'))
-    .description('Measure what a model costs on this machine.')
-    .argument('[model]', 'nano, or a directory', 'nano')
+    .description(
+      'Measure what a model costs on this machine, and how near that is to what the machine can do.',
+    )
+    .argument('[model]', 'nano (default), a pulled hub id, or a directory')
+    .addOption(
+      new Option(
+        '--shape <name>',
+        'made-up weights in the place of a model; full: the 8 billion of the published ones',
+      ).choices([...shapes]),
+    )
     .addOption(tableFlag())
-    .action(does((name: string, flags: BenchFlags) => benchCommand(name, flags, io)));
+    .action(does((name: string | undefined, flags: BenchFlags) => benchCommand(name, flags, io)));
 
   const dataset = program.command('dataset').description('Make data sets for training and evaluation.');
   dataset

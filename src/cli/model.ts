@@ -1,21 +1,17 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { printable, safeJson } from '../assessment/text.ts';
-import { rateWindow } from '../engine/assess.ts';
 import { cancelled } from '../engine/content.ts';
 import { planCompiled, planText } from '../engine/memory_plan.ts';
-import { keepFigures } from '../engine/model_figures.ts';
 import {
   compiledModel,
   compileOptions,
-  type EngineModel,
   listModels,
   modelDirectory,
   type PrecisionRequest,
   precisionOf,
   threadsFor,
 } from '../engine/models.ts';
-import type { Stage } from '../engine/windows.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint/checkpoint.ts';
 import { TensorReader } from '../model/checkpoint/safetensors.ts';
 import { loadTokenizer } from '../model/checkpoint/tokenizer.ts';
@@ -23,9 +19,8 @@ import { compileCheckpoint } from '../model/compiler/compile.ts';
 import { type CompiledModel, openCompiled } from '../model/compiler/manifest.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
-import { loadForCommand, type RuntimeFlags } from './load.ts';
 
-const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+export const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export interface TableFlags {
   readonly format: 'text' | 'json';
@@ -188,110 +183,4 @@ async function verifyNumbers({ directory, tensors }: Checkpoint, io: Io): Promis
     'Download the files again; if it stays so, the training that wrote them had diverged.',
     { path: directory, findings },
   );
-}
-
-export type BenchFlags = RuntimeFlags & TableFlags;
-
-/** Length and rate of the clip that a bench pretends to see. */
-const [benchSeconds, benchFps] = [10, 30];
-const decodeSteps = 16;
-
-/**
- * `omnivqa model bench`: what a model costs on this machine, without decoding: the pixels are made up, because the
- * arithmetic does not depend on what is seen.
- */
-export async function benchCommand(name: string, flags: BenchFlags, io: Io): Promise<number> {
-  const progress = new ProgressLine(io);
-  const model = await loadForCommand(name, flags, io, progress);
-  try {
-    const rating = await benchRating(model, io);
-    const text = await benchText(model, io);
-    const figures = {
-      model: model.id,
-      provider: model.omni.choice.provider,
-      reason: model.omni.choice.reason,
-      precision: model.precision,
-      loadSeconds: model.loadSeconds,
-      ...rating,
-      ...text,
-      peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    };
-    // For the editor's list of models; a cache that can not be written is no reason to lose them.
-    await keepFigures(model, figures).catch(() => undefined);
-    if (flags.format === 'json') io.stdout.write(`${safeJson(figures, 2)}\n`);
-    else io.stdout.write(benchTable(figures));
-    return exit.done;
-  } finally {
-    await model.dispose();
-  }
-}
-
-/** Rates one made-up window, as `assess` does. */
-async function benchRating(model: EngineModel, io: Io) {
-  const { vision, motion } = model.config;
-  const frames = benchSeconds * benchFps;
-  const noise = (length: number) => new Uint8Array(length).map((_, i) => (i * 2654435761) >>> 24);
-  const window = {
-    times: Float64Array.from({ length: frames }, (_, i) => i / benchFps),
-    end: benchSeconds,
-    key: {
-      frames: Int32Array.from({ length: benchSeconds }, (_, i) => i * benchFps),
-      pixels: noise(benchSeconds * vision.views.length * vision.imageSize ** 2 * 3),
-    },
-    motion: noise(frames * (motion?.imageSize ?? 0) ** 2 * 3),
-  };
-  const spent: Record<Stage, number> = { decode: 0, vision: 0, motion: 0, language: 0 };
-  await rateWindow(
-    window,
-    model,
-    [undefined],
-    async (stage, work) => {
-      const from = performance.now();
-      const result = await work();
-      spent[stage] += (performance.now() - from) / 1000;
-      return result;
-    },
-    io.signal,
-  );
-  return {
-    secondsPer10sClip: spent.vision + spent.motion + spent.language,
-    visionSecondsPerKeyFrame: spent.vision / benchSeconds,
-    motionSecondsPerFrame: spent.motion / frames,
-    languageSecondsPer10sClip: spent.language,
-  };
-}
-
-/** Reads a prompt as long as that of a clip, and writes a few tokens after it. */
-async function benchText({ omni, config }: EngineModel, io: Io) {
-  const positions = Math.min(config.tokenizerModelMaxLength, config.maxPositionEmbeddings) - decodeSteps;
-  const clip = benchSeconds * config.tokensPerFrame + omni.motionFrames(benchSeconds * benchFps);
-  const promptTokens = Math.min(clip + 48, positions);
-  const row = omni.embed([0]);
-  const prompt = new Float32Array(promptTokens * config.hiddenSize).map(
-    (_, i) => row[i % row.length]! + 0.01 * Math.sin(i),
-  );
-  const context = await omni.newContext({ capacity: promptTokens + decodeSteps });
-  try {
-    const options = { signal: io.signal };
-    const started = performance.now();
-    await context.append(prompt, promptTokens, options);
-    const read = performance.now();
-    for (let i = 0; i < decodeSteps; i += 1) await context.append(row, 1, options);
-    return {
-      promptTokens,
-      prefillTokensPerSecond: (1000 * promptTokens) / (read - started),
-      decodeTokensPerSecond: (1000 * decodeSteps) / (performance.now() - read),
-    };
-  } finally {
-    context.dispose();
-  }
-}
-
-function benchTable(figures: Readonly<Record<string, string | number>>): string {
-  const rows = Object.entries(figures).map(([key, value]): [string, string] => {
-    if (key === 'peakMemoryBytes') return ['peak memory', megabytes(Number(value))];
-    const label = key.replace(/([A-Z]|\d+s)/g, ' $1').toLowerCase();
-    return [label, typeof value === 'number' ? String(Number(value.toPrecision(4))) : printable(value)];
-  });
-  return rows.map(([label, value]) => `${label.padEnd(30)}${value}\n`).join('');
 }

@@ -23,6 +23,8 @@ const ModelFigures = Type.Object({
   prefillTokensPerSecond: amount,
   decodeTokensPerSecond: amount,
   peakMemoryBytes: amount,
+  /** What the device makes of the same matrices alone. */
+  limits: Type.Object({ prefillTokensPerSecond: amount, decodeTokensPerSecond: amount }),
 });
 export type ModelFigures = Static<typeof ModelFigures>;
 
@@ -40,9 +42,14 @@ export async function keepFigures(
   const { loadSeconds, secondsPer10sClip, prefillTokensPerSecond, decodeTokensPerSecond, peakMemoryBytes } =
     figures;
   const { provider } = omni.choice;
+  const { limits } = figures;
   const kept: ModelFigures = {
     ...{ revision, provider, measuredAt: Date.now(), loadSeconds, secondsPer10sClip },
     ...{ prefillTokensPerSecond, decodeTokensPerSecond, peakMemoryBytes },
+    limits: {
+      prefillTokensPerSecond: limits.prefillTokensPerSecond,
+      decodeTokensPerSecond: limits.decodeTokensPerSecond,
+    },
   };
   await writeWhole(join(folder(), `${revision}-${provider}.json`), JSON.stringify(kept));
 }

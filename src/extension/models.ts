@@ -94,16 +94,23 @@ function itemOf(model: ModelFacts): ModelItem {
 
 /** What `omnivqa model bench` said, in a line. */
 function figuresText(figures: NonNullable<ModelFacts['measured']>): string {
-  const { provider, secondsPer10sClip, prefillTokensPerSecond, decodeTokensPerSecond } = figures;
+  const { provider, secondsPer10sClip, prefillTokensPerSecond, decodeTokensPerSecond, limits } = figures;
+  const percent = (measured: number, limit: number) => Math.round((100 * measured) / limit);
   return vscode.l10n.t(
-    'Measured on {0}: 10 s of video in {1} s, {2} tokens/s read, {3} tokens/s written, {4} of memory',
+    'Measured on {0}: loaded in {1} s, 10 s of video in {2} s, {3} tokens/s read ({4} % of what the device can), {5} tokens/s written ({6} %), {7} of memory',
     provider,
+    Number(figures.loadSeconds.toPrecision(2)),
     Number(secondsPer10sClip.toPrecision(2)),
-    Math.round(prefillTokensPerSecond),
-    Math.round(decodeTokensPerSecond),
+    rounded(prefillTokensPerSecond),
+    percent(prefillTokensPerSecond, limits.prefillTokensPerSecond),
+    rounded(decodeTokensPerSecond),
+    percent(decodeTokensPerSecond, limits.decodeTokensPerSecond),
     sizeText(figures.peakMemoryBytes),
   );
 }
+
+/** A large model writes one token a second or less. */
+const rounded = (rate: number) => (rate < 10 ? Number(rate.toPrecision(2)) : Math.round(rate));
 
 /** What comes from a checkpoint, without what a quick pick would draw as an icon. */
 export const plain = (text: string) => text.replaceAll('$(', '$ (');

@@ -155,11 +155,14 @@ export interface ModelFacts {
     readonly provider: string;
     /** Milliseconds since 1970. */
     readonly measuredAt: number;
+    readonly loadSeconds: number;
     /** Rating a clip of 10 s, without decoding it, s. */
     readonly secondsPer10sClip: number;
     readonly prefillTokensPerSecond: number;
     readonly decodeTokensPerSecond: number;
     readonly peakMemoryBytes: number;
+    /** What the device makes of the model's matrices alone. */
+    readonly limits: { readonly prefillTokensPerSecond: number; readonly decodeTokensPerSecond: number };
   } | null;
   /** Why it can not be used; null where nothing is known against it. */
   readonly problem: string | null;

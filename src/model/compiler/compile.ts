@@ -46,15 +46,15 @@ export const defaultOptions: CompileOptions = {
 };
 
 /**
- * Compiles a checkpoint directory into `directory`: ONNX graphs with their weights as external data, and a manifest.
- * Weights stream through a bounded buffer, whatever the size of the checkpoint. Everything is written beside the
- * target and renamed at the end: a directory is there whole or not at all.
+ * Compiles a checkpoint, one that is open or a directory of one, into `directory`: ONNX graphs with their weights as
+ * external data, and a manifest. Weights stream through a bounded buffer, whatever the size of the checkpoint.
+ * Everything is written beside the target and renamed at the end: a directory is there whole or not at all.
  *
  * @throws OmniError those of `openCheckpoint`, `tokenizer_invalid`, `file_replaced`, `disk_full`, `not_writable`,
  *   `cancelled`.
  */
 export async function compileCheckpoint(
-  source: string,
+  from: string | Checkpoint,
   directory: string,
   { signal, onProgress, precision, accuracyLevel, workers }: CompileCall = {},
 ): Promise<CompiledModel> {
@@ -62,7 +62,8 @@ export async function compileCheckpoint(
     precision: precision ?? defaultOptions.precision,
     accuracyLevel: accuracyLevel ?? defaultOptions.accuracyLevel,
   };
-  const checkpoint = openCheckpoint(source);
+  const checkpoint = typeof from === 'string' ? openCheckpoint(from) : from;
+  const source = checkpoint.directory;
   const fingerprinted = await fingerprint(checkpoint);
   const { config } = checkpoint;
   const tokenizer = await loadTokenizer(source);

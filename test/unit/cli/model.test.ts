@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readSafetensorsHeader } from '../../../src/model/checkpoint/safetensors.ts';
@@ -8,6 +8,25 @@ import { temporaryCache } from '../../support/engine.ts';
 import { flipBits, patchFile, temporaryDirectory } from '../../support/media.ts';
 
 const checkpoint = join(fixtures, 'separate-patch');
+
+const positive = expect.toSatisfy((value: unknown) => typeof value === 'number' && value > 0) as number;
+/** Fields of `model bench` that hold a figure. */
+const measured = {
+  loadSeconds: positive,
+  secondsPer10sClip: positive,
+  prefillTokensPerSecond: positive,
+  decodeTokensPerSecond: positive,
+  peakMemoryBytes: positive,
+  limits: {
+    flopPerSecond: positive,
+    layerBytesPerSecond: positive,
+    headBytesPerSecond: positive,
+    prefillTokensPerSecond: positive,
+    decodeTokensPerSecond: positive,
+    bytesPerToken: positive,
+  },
+  ofLimit: { prefill: positive, decode: positive },
+};
 
 describe('omnivqa model', () => {
   it('compile, list and verify go together', async () => {
@@ -84,20 +103,34 @@ describe('omnivqa model', () => {
     const cache = temporaryCache();
     const flags = ['--provider', 'cpu', '--threads', '1'];
     const table = await omnivqa(['model', 'bench', checkpoint, ...flags]);
-    expect(readdirSync(join(cache, 'figures'))).toEqual([expect.stringMatching(/^[0-9a-f]{32}-cpu\.json$/)]);
+    const [kept] = readdirSync(join(cache, 'figures')) as [string];
+    expect(kept).toMatch(/^[0-9a-f]{32}-cpu\.json$/);
     expect(table).toMatchObject({ status: 0, stderr: '' });
     expect(table.stdout).toMatch(/^seconds per 10s clip +\d/m);
     expect(table.stdout).toMatch(/^peak memory +\d+\.\d MB$/m);
+    expect(table.stdout).toMatch(/^decode tokens\/s +\d\S* +\d\S* +\d+ %$/m);
     const figures = JSON.parse(
       (await omnivqa(['model', 'bench', checkpoint, '--format', 'json', ...flags])).stdout,
-    ) as Record<string, unknown>;
-    for (const name of [
-      'loadSeconds',
-      'secondsPer10sClip',
-      'prefillTokensPerSecond',
-      'decodeTokensPerSecond',
-    ]) {
-      expect(figures[name]).toBeGreaterThan(0);
-    }
+    ) as unknown;
+    expect(figures).toMatchObject(measured);
+    const { limits } = JSON.parse(readFileSync(join(cache, 'figures', kept), 'utf8')) as typeof measured;
+    expect(limits).toEqual({ prefillTokensPerSecond: positive, decodeTokensPerSecond: positive });
+  });
+
+  it('bench measures the embedded model where none is named', async () => {
+    temporaryCache();
+    const { status, stdout } = await omnivqa(['model', 'bench', '--provider', 'cpu', '--format', 'json']);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ ...measured, model: 'omnivqa-nano', provider: 'cpu' });
+  });
+
+  it('bench measures a shape with made-up weights, and leaves nothing behind', async () => {
+    const cache = temporaryCache();
+    const flags = ['--shape', 'tiny', '--provider', 'cpu', '--format', 'json'];
+    const { status, stdout } = await omnivqa(['model', 'bench', ...flags]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ ...measured, precision: 'int4, vision int8' });
+    expect(readdirSync(cache)).toEqual([]);
+    expect(await omnivqa(['model', 'bench', checkpoint, ...flags])).toMatchObject({ status: 2 });
   });
 });

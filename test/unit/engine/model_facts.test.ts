@@ -44,6 +44,7 @@ it('says what was measured at last', async () => {
   const figures = {
     ...{ loadSeconds: 1, secondsPer10sClip: 0.9, prefillTokensPerSecond: 420 },
     ...{ decodeTokensPerSecond: 31, peakMemoryBytes: 6e9 },
+    limits: { prefillTokensPerSecond: 500, decodeTokensPerSecond: 40 },
   };
   await keepFigures(model, { ...figures, secondsPer10sClip: 2 });
   await keepFigures(model, figures);
