@@ -1,37 +1,37 @@
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { ChatSession } from '../src/model/chatter.ts';
 import { parseModelConfig } from '../src/model/checkpoint/config.ts';
-import { Graph } from '../src/model/compiler/graph.ts';
+import type { Shape } from '../src/model/checkpoint/shapes.ts';
+import { openCompiled } from '../src/model/compiler/manifest.ts';
+import {
+  decoderMatrices,
+  LimitBench,
+  medianSeconds,
+  Products,
+  timeText,
+} from '../src/model/runtime/measure.ts';
+import { loadModel } from '../src/model/runtime/model.ts';
 import { writeCheckpoint } from './checkpoint.ts';
-import { clock, diskRate, type Figure, GiB, makeClip, median, runNode, type Section } from './support.ts';
+import { clock, diskRate, type Figure, GiB, makeClip, runNode, type Section } from './support.ts';
 
-const steps = ['write', 'compile', 'limits', 'assess'] as const;
+const steps = ['write', 'compile', 'limits', 'decode', 'assess'] as const;
 
 /** A gibibyte shows a disk's pace past its first buffers and is soon written. */
 const probeBytes = GiB;
 
 /**
- * The road of the 7B model at its full size with random weights: write the checkpoint, compile it to int4, assess a
- * clip with it, and measure what limits each. Every step can be run alone and finds what the others left in `work`.
+ * The road of the 7B model at its full size (or a smaller one, to try this) with random weights: write the checkpoint,
+ * compile it to int4, write and assess with it, and measure what limits each. Every step can be run alone and finds what the others left in `work`.
  */
 export async function benchFull(
   root: string,
   work: string,
   only: readonly string[] | undefined,
-  tiny: boolean,
+  shape: Shape,
 ): Promise<readonly Section[]> {
   for (const step of only ?? []) {
     if (!steps.some((known) => known === step)) {
@@ -44,20 +44,22 @@ export async function benchFull(
   const target = join(work, 'ugc-scorer-random-int4');
   mkdirSync(work, { recursive: true });
   const sections: Section[] = [];
-  if (wanted('write')) sections.push(await write(source, work, tiny));
+  if (wanted('write')) sections.push(await write(source, work, shape));
   if (wanted('compile')) sections.push(await compile(root, source, target, work));
   if (wanted('limits')) sections.push(await limits(work));
+  if (wanted('decode')) sections.push(await decode(target, work));
   if (wanted('assess')) sections.push(await assess(root, target, work));
-  return sections;
+  // What was measured of a smaller one takes no other's place.
+  return sections.map(({ title, ...section }) => ({ title: `${shape}: ${title}`, ...section }));
 }
 
 const MB = 1e6;
 
-async function write(directory: string, work: string, tiny: boolean): Promise<Section> {
-  const { value: bytes, wall } = await clock(() => writeCheckpoint(directory, tiny ? 'tiny' : 'full'));
+async function write(directory: string, work: string, shape: Shape): Promise<Section> {
+  const { value: bytes, wall } = await clock(() => writeCheckpoint(directory, shape));
   const disk = diskRate(work, probeBytes);
   return {
-    title: 'full: writing the checkpoint',
+    title: 'writing the checkpoint',
     text: 'SigLIP-SO400m/14-384, SlowFast-R50 fast pathway and Qwen2-7B with random weights, bf16, in shards.',
     figures: [
       { name: 'weights', value: bytes / 1e9, unit: 'GB' },
@@ -82,7 +84,7 @@ async function compile(root: string, source: string, target: string, work: strin
   const [read, written] = [weightBytes(source), weightBytes(target)];
   const ideal = read / disk.read + written / disk.write;
   return {
-    title: 'full: compiling to int4',
+    title: 'compiling to int4',
     text: 'Checkpoint to ONNX: decoder int4, vision tower int8, motion branch float32, embeddings float16, in one process of its own. The raw disk rates are of 1 GiB each; reading comes from the page cache where the checkpoint is in it.',
     figures: [
       {
@@ -110,6 +112,93 @@ function weightBytes(directory: string): number {
   return readdirSync(directory)
     .filter((name) => /\.(safetensors|weights)$/.test(name))
     .reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+}
+
+/** Tokens of the prefix that is decoded after, and of those decoded. */
+const [prefixTokens, decodedTokens] = [64, 16];
+/** Asked of one clip, with answers as short as can be told apart: what is counted is what is read. */
+const questions = [
+  'How good is it?',
+  'Is it sharp?',
+  'Does it stutter?',
+  'Where is the blur?',
+  'And the noise?',
+];
+const answerTokens = 2;
+
+async function decode(model: string, work: string): Promise<Section> {
+  if (!existsSync(model))
+    throw new Error(`There is no compiled model in ${model}: run the step compile first.`);
+  const compiled = await openCompiled(model);
+  // The same network, taken for the one that was trained to talk.
+  const config = parseModelConfig(
+    JSON.parse(readFileSync(join(model, 'config.json'), 'utf8')),
+    ['model.slowfast.position_embedding.weight'],
+    ['assistant-random'],
+  );
+  const { options } = compiled.manifest;
+  const limit = await LimitBench.open(decoderMatrices(config, options), work, {
+    provider: 'cpu',
+    accuracyLevel: options.accuracyLevel,
+  });
+  const { value: omni, wall: load } = await clock(() =>
+    loadModel({ ...compiled, config }, { provider: 'cpu' }),
+  );
+  try {
+    // Before and after: what else the machine does falls on the limit as on the decoding.
+    const before = await limit.reads();
+    const { decodeTokensPerSecond: rate } = await timeText(omni, prefixTokens, decodedTokens);
+    const after = await limit.reads();
+    await limit.release();
+    const raw = await memoryRead();
+    const mean = (one: keyof typeof before) => (before[one] + after[one]) / 2;
+    const ideal = 2 / (1 / before.decodeTokensPerSecond + 1 / after.decodeTokensPerSecond);
+
+    const [keyFrames, motionFrames] = [1, omni.motionFrames(30)];
+    const tokens = (count: number) =>
+      Float32Array.from({ length: count * config.hiddenSize }, (_, i) => 0.02 * Math.sin(i));
+    const clip = {
+      ...{ key: tokens(keyFrames * config.tokensPerFrame), keyFrames },
+      ...{ motion: tokens(motionFrames), motionFrames },
+    };
+    const session = await ChatSession.open(omni, clip);
+    const opened = session.prefilledTokens;
+    const asked = await clock(async () => {
+      for (const question of questions) await session.ask(question, { maxNewTokens: answerTokens });
+    });
+    const read = session.prefilledTokens;
+    session.dispose();
+    return {
+      title: 'decoding, and questions about a clip',
+      text: `The int4 model on the CPU: ${decodedTokens} tokens one by one after a prefix of ${prefixTokens}, and ${questions.length} questions about a clip of a second (made-up pictures), answered in ${answerTokens} tokens each. The limit is the rate at which the same runtime multiplies one row with matrices of the same shapes, read just before and just after.`,
+      figures: [
+        { name: 'load', value: load, unit: 's' },
+        { name: 'decode', value: rate, unit: 'tokens/s', note: 'median token' },
+        { name: 'weights read per token', value: limit.bytesPerToken / 1e9, unit: 'GB' },
+        {
+          name: 'decode / its reads at the measured rate',
+          value: rate / ideal,
+          unit: '×',
+          note: `target 0.65; layers ${(mean('layerBytesPerSecond') / 1e9).toFixed(1)} GB/s, head ${(mean('headBytesPerSecond') / 1e9).toFixed(1)} GB/s`,
+        },
+        {
+          name: 'decode / its reads at the rate of memory',
+          value: (rate * limit.bytesPerToken) / raw,
+          unit: '×',
+          note: `${(raw / 1e9).toFixed(1)} GB/s: all cores, memchr, just after`,
+        },
+        { name: 'tokens prefilled for the clip', value: opened, unit: 'tokens', note: 'once' },
+        {
+          name: 'tokens prefilled for all questions',
+          value: read - opened,
+          unit: 'tokens',
+          note: `${questions.length} of them, ${asked.wall.toFixed(1)} s with their answers; the clip is not read again`,
+        },
+      ],
+    };
+  } finally {
+    await omni.dispose();
+  }
 }
 
 async function assess(root: string, model: string, work: string): Promise<Section> {
@@ -143,7 +232,7 @@ async function assess(root: string, model: string, work: string): Promise<Sectio
     hiddenSize * (2 * numAttentionHeads * headDim + 2 * numKeyValueHeads * headDim + 3 * intermediateSize);
   const prefillFlop = 2 * tokens * config.numHiddenLayers * layerWeights;
   return {
-    title: 'full: assessing 10 s of 1080p30',
+    title: 'assessing 10 s of 1080p30',
     text: 'The int4 model on the CPU: 10 key frames and 300 motion frames, some 2,300 tokens in one prefill. Weights are random, so the score means nothing; that it is finite is checked.',
     figures: [
       { name: 'peak memory (RSS)', value: usage.peakBytes / GiB, unit: 'GiB', note: 'limit 20' },
@@ -178,7 +267,7 @@ const [keyFrames, motionFrames] = [10, 300];
 async function limits(work: string): Promise<Section> {
   const int8 = await gemm(work, 4, gemmRows);
   const float = await gemm(work, 0, gemmRows);
-  const single = await gemm(work, 4, 1);
+  const single = await gemm(work, 4, 1, 8);
   const bandwidth = await memoryRead();
   const disk = diskRate(work, probeBytes);
   // 4 bits a weight, and a float32 scale for every 32.
@@ -200,63 +289,29 @@ async function limits(work: string): Promise<Section> {
       name: 'the same, one row',
       value: matrixBytes / single / 1e9,
       unit: 'GB/s',
-      note: 'weights read per second: limits decoding',
+      note: 'weights read per second, of eight in turn: limits decoding',
     },
     { name: 'memory read', value: bandwidth / 1e9, unit: 'GB/s', note: 'all cores, memchr' },
     { name: 'disk read', value: disk.read / MB, unit: 'MB/s', note: 'page cache, where the system keeps it' },
     { name: 'disk write', value: disk.write / MB, unit: 'MB/s' },
   ];
   return {
-    title: 'full: the limits of the machine',
+    title: 'the limits of the machine',
     text: `What the steps come near to. The matrix is the largest of a layer: ${gemmWidth} × ${gemmOut}.`,
     figures,
   };
 }
 
-/**
- * Seconds of one product of [rows, 3584] with an int4 matrix, median of several. The matrix lies in a file, as in a
- * compiled model: onnxruntime packs only constants for its fast kernels.
- */
-async function gemm(work: string, accuracyLevel: 0 | 4, rows: number): Promise<number> {
-  const directory = mkdtempSync(join(work, 'gemm-'));
+/** Seconds of one product of [rows, 3584] with an int4 matrix, where `count` of them are multiplied in turn. */
+async function gemm(work: string, accuracyLevel: 0 | 4, rows: number, count = 1): Promise<number> {
+  const matrix = { width: gemmWidth, out: gemmOut, precision: 'int4' } as const;
+  const matrices = Array.from({ length: count }, () => matrix);
+  const products = await Products.open(matrices, work, { provider: 'cpu', accuracyLevel });
   try {
-    const blocks = gemmWidth / 32;
-    const matrixBytes = gemmOut * blocks * 16;
-    const scaleBytes = gemmOut * blocks * 4;
-    const weights = Buffer.alloc(matrixBytes + scaleBytes);
-    for (let i = 0; i < matrixBytes; i += 4) weights.writeInt32LE(Math.imul(i + 1, 2654435761) | 0, i);
-    for (let i = matrixBytes; i < weights.length; i += 4) weights.writeFloatLE(0.01, i);
-    writeFileSync(join(directory, 'gemm.weights'), weights);
-    const location = 'gemm.weights';
-    const graph = new Graph();
-    const x = graph.input('x', 'float32', ['rows', gemmWidth]);
-    const matrix = graph.external('matrix', 'uint8', [gemmOut, blocks, 16], {
-      location,
-      offset: 0,
-      length: matrixBytes,
-    });
-    const scales = graph.external('scales', 'float32', [gemmOut * blocks], {
-      location,
-      offset: matrixBytes,
-      length: scaleBytes,
-    });
-    const attributes = { K: gemmWidth, N: gemmOut, bits: 4, block_size: 32, accuracy_level: accuracyLevel };
-    graph.node('com.microsoft.MatMulNBits', [x, matrix, scales], attributes, 'y');
-    graph.output('y', 'float32', ['rows', gemmOut]);
-    const path = join(directory, 'gemm.onnx');
-    writeFileSync(path, graph.encode('gemm'));
-
-    const session = await InferenceSession.create(path, { intraOpNumThreads: availableParallelism() });
-    const input = Float32Array.from({ length: rows * gemmWidth }, (_, i) => Math.sin(i));
-    const feeds = { x: new Tensor('float32', input, [rows, gemmWidth]) };
-    await session.run(feeds);
-    const times: number[] = [];
-    for (let i = 0; i < (rows === 1 ? 50 : 7); i += 1)
-      times.push((await clock(() => session.run(feeds))).wall);
-    await session.release();
-    return median(times);
+    const [seconds] = (await medianSeconds([products.run(rows)])) as [number];
+    return seconds / count;
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    await products.release();
   }
 }
 

@@ -4,6 +4,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { Shape } from '../src/model/checkpoint/shapes.ts';
 import { locateFfmpeg } from '../src/video/ffmpeg.ts';
 import type { Figure, Section } from './support.ts';
 
@@ -29,7 +30,7 @@ const sources = (): string => {
 const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
   assess: async () => (await import('./assess.ts')).benchAssess(root, values.work),
   full: async () =>
-    (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale === 'tiny'),
+    (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale as Shape),
   pull: async () => (await import('./pull.ts')).benchPull(root, values.work, values.scale === 'tiny'),
   sizes: async () => (await import('./sizes.ts')).benchSizes(root, values.work, sources()),
   monotone: async () => (await import('./monotone.ts')).benchMonotone(root, values.work, sources()),
