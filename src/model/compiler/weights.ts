@@ -246,23 +246,21 @@ export class Weights {
     const perPiece = Math.max(1, Math.min(out, Math.floor(pieceElements / width)));
     const scales = new Float32Array(out * Math.ceil(width / blockSize));
     const ordered: Promise<PackedRows>[] = [];
-    try {
-      for (let row = 0, next = 0; row < out; row += perPiece) {
-        for (; next < out && ordered.length < this.#packer.ahead; next += perPiece) {
-          const count = Math.min(perPiece, out - next);
-          ordered.push(this.#packer.pack({ tensor, from: next, count, bits }));
-        }
-        await this.#watch.breathe();
-        const piece = await ordered.shift()!;
-        this.#file.write(piece.packed);
-        scales.set(piece.scales, row * (scales.length / out));
-        this.#watch.onConsumed((tensor.bytes / out) * Math.min(perPiece, out - row));
+    for (let row = 0, next = 0; row < out; row += perPiece) {
+      for (; next < out && ordered.length < this.#packer.ahead; next += perPiece) {
+        const count = Math.min(perPiece, out - next);
+        const piece = this.#packer.pack({ tensor, from: next, count, bits });
+        // It may fail before its turn comes, or never be needed: that alone must not end the process.
+        piece.catch(() => undefined);
+        ordered.push(piece);
       }
-      return scales;
-    } finally {
-      // What was ordered and is not needed any more ends as it may.
-      void Promise.allSettled(ordered);
+      await this.#watch.breathe();
+      const piece = await ordered.shift()!;
+      this.#file.write(piece.packed);
+      scales.set(piece.scales, row * (scales.length / out));
+      this.#watch.onConsumed((tensor.bytes / out) * Math.min(perPiece, out - row));
     }
+    return scales;
   }
 
   #place(graph: Graph, key: string, type: DataType, shape: readonly number[], run: Job['run']): string {
