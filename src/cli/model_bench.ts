@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { printable, safeJson } from '../assessment/text.ts';
@@ -8,9 +8,10 @@ import type { EngineModel, PrecisionRequest } from '../engine/models.ts';
 import { cacheDirectory, nanoDirectory, packWorkers } from '../engine/paths.ts';
 import type { Stage } from '../engine/windows.ts';
 import { madeUpCheckpoint, type Shape } from '../model/checkpoint/shapes.ts';
-import { compileCheckpoint } from '../model/compiler/compile.ts';
+import { compileCheckpoint, partialName, removeAbandoned } from '../model/compiler/compile.ts';
 import { writeError } from '../model/compiler/weights.ts';
 import { type DecoderLimits, decoderMatrices, LimitBench, timeText } from '../model/runtime/measure.ts';
+import { totalMemory } from '../model/runtime/memory.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { exit, type Io, ProgressLine } from './io.ts';
 import { loadForCommand, type RuntimeFlags } from './load.ts';
@@ -73,8 +74,10 @@ export async function benchCommand(name: string | undefined, flags: BenchFlags, 
     const limits = await benchLimits(model, Math.min(promptTokens, mostRows), flags, io);
     // For the editor's list of models; a cache that can not be written is no reason to lose them.
     if (!shape) await keepFigures(model, { ...measured, limits }).catch(() => undefined);
+    const { need, available } = model.memory;
     const figures = {
       ...{ model: model.id, provider, reason, precision: model.precision },
+      ...{ plannedMemoryBytes: totalMemory(need), availableMemoryBytes: available },
       ...{ ...measured, ...shares, promptTokens, limits },
       ofLimit: {
         prefill: measured.prefillTokensPerSecond / limits.prefillTokensPerSecond,
@@ -93,13 +96,12 @@ export async function benchCommand(name: string | undefined, flags: BenchFlags, 
 async function makeShape(shape: Shape, precision: PrecisionRequest, io: Io, progress: ProgressLine) {
   const decoder = precision === 'auto' ? 'int4' : precision;
   const cache = cacheDirectory();
-  let folder: string | undefined;
-  const remove = () => {
-    if (folder) rmSync(folder, { recursive: true, force: true });
-  };
+  const own = join(cache, 'shape');
+  const folder = partialName(own);
+  const remove = () => rmSync(folder, { recursive: true, force: true });
   try {
-    mkdirSync(cache, { recursive: true });
-    folder = mkdtempSync(join(cache, 'shape-'));
+    await removeAbandoned(own);
+    mkdirSync(folder, { recursive: true });
     const source = madeUpCheckpoint(join(folder, 'source'), shape, join(nanoDirectory(), 'tokenizer.json'));
     const workers = shape === 'tiny' ? undefined : packWorkers();
     const { directory } = await compileCheckpoint(source, join(folder, shape), {
@@ -113,7 +115,7 @@ async function makeShape(shape: Shape, precision: PrecisionRequest, io: Io, prog
     return { directory, remove };
   } catch (error) {
     remove();
-    throw writeError(error, folder ?? cache);
+    throw writeError(error, cache);
   } finally {
     progress.clear();
   }
@@ -186,12 +188,14 @@ function benchTable(
     readonly [name in 'model' | 'provider' | 'reason' | 'precision']: string;
   } & Omit<ModelFigures, 'revision' | 'measuredAt' | 'limits'> &
     Awaited<ReturnType<typeof benchRating>> & {
+      readonly plannedMemoryBytes: number;
+      readonly availableMemoryBytes: number | null;
       readonly promptTokens: number;
       readonly limits: Limits;
       readonly ofLimit: { readonly prefill: number; readonly decode: number };
     },
 ): string {
-  const { limits, ofLimit, decodeTokensPerSecond: decode } = figures;
+  const { limits, ofLimit, decodeTokensPerSecond: decode, availableMemoryBytes: available } = figures;
   const facts: readonly Row[] = (['model', 'provider', 'reason', 'precision'] as const).map((name) => [
     name,
     printable(figures[name]),
@@ -203,6 +207,8 @@ function benchTable(
     ['motion seconds per frame', short(figures.motionSecondsPerFrame)],
     ['language seconds per 10s clip', short(figures.languageSecondsPer10sClip)],
     ['peak memory', megabytes(figures.peakMemoryBytes)],
+    ['planned for its device', megabytes(figures.plannedMemoryBytes)],
+    ['free there', available === null ? 'not known' : megabytes(available)],
     ['prompt tokens', short(figures.promptTokens)],
   ];
   const flop = limits.flopPerSecond / limits.prefillTokensPerSecond;

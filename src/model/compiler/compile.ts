@@ -93,7 +93,7 @@ export async function compileCheckpoint(
     },
   };
 
-  const partial = `${directory}${partialMark}${process.pid}-${randomBytes(4).toString('hex')}`;
+  const partial = partialName(directory);
   let open: WeightFile | undefined;
   const packer = openPacker(workers);
   try {
@@ -274,8 +274,12 @@ async function generationStops(source: string): Promise<readonly number[]> {
 /** Between a compiled directory's name and the process that is writing it. */
 const partialMark = `.partial-${hostname()}-`;
 
+/** What `directory` is called while this process is at it; see {@link removeAbandoned}. */
+export const partialName = (directory: string): string =>
+  `${directory}${partialMark}${process.pid}-${randomBytes(4).toString('hex')}`;
+
 /** Removes what compilations of the same target left behind that were killed: gigabytes, for the large model. */
-async function removeAbandoned(directory: string): Promise<void> {
+export async function removeAbandoned(directory: string): Promise<void> {
   const parent = dirname(directory);
   const prefix = `${basename(directory)}${partialMark}`;
   for (const name of await readdir(parent).catch(() => [])) {

@@ -56,32 +56,40 @@ export class Products {
   /** Multiplications and additions of all matrices for one row. */
   readonly flop: number;
 
-  private constructor(call: MeasureCall, session: InferenceSession, matrices: readonly Matrix[]) {
+  /** Holds the weights: on some systems a file that is in use can not be removed. */
+  readonly #directory: string;
+
+  private constructor(
+    call: MeasureCall,
+    session: InferenceSession,
+    matrices: readonly Matrix[],
+    directory: string,
+  ) {
     this.#call = call;
     this.#session = session;
+    this.#directory = directory;
     this.#widths = [...new Set(matrices.map(({ width }) => width))];
     this.bytes = bytesOf(matrices);
     this.flop = flopOf(matrices);
   }
 
   /**
-   * @param directory Where their weights lie for a moment: onnxruntime packs only constants for its fast kernels, and
-   *   such large ones only from a file.
+   * @param directory Where their weights lie until they are released: onnxruntime packs only constants for its fast
+   *   kernels, and such large ones only from a file.
    * @throws OmniError `disk_full`, `not_writable`, `out_of_memory`, `provider_unavailable`, `runtime_failed`.
    */
   static async open(matrices: readonly Matrix[], directory: string, call: MeasureCall): Promise<Products> {
     let own: string | undefined;
     try {
-      own = await mkdtemp(join(directory, 'products-'));
+      own = await mkdtemp(join(directory, 'omnivqa-products-'));
       const path = join(own, 'products.onnx');
       writeProducts(own, path, matrices, call.accuracyLevel ?? 4);
       const { provider, threads } = call;
       const session = await openSession(path, { provider, ...(threads === undefined ? {} : { threads }) });
-      return new Products(call, session, matrices);
+      return new Products(call, session, matrices, own);
     } catch (error) {
-      throw writeError(error, directory);
-    } finally {
       if (own) rmSync(own, { recursive: true, force: true });
+      throw writeError(error, directory);
     }
   }
 
@@ -109,6 +117,7 @@ export class Products {
 
   async release(): Promise<void> {
     await this.#session.release();
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 }
 
