@@ -17,6 +17,8 @@ const { values, positionals } = parseArgs({
     step: { type: 'string', multiple: true },
     scale: { type: 'string', default: 'full' },
     sources: { type: 'string' },
+    'llama-bench': { type: 'string' },
+    python: { type: 'string' },
   },
 });
 
@@ -31,6 +33,11 @@ const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
   assess: async () => (await import('./assess.ts')).benchAssess(root, values.work),
   full: async () =>
     (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale as Shape),
+  peers: async () =>
+    (await import('./peers.ts')).benchPeers(root, values.work, values.scale as Shape, {
+      llamaBench: values['llama-bench'],
+      python: values.python,
+    }),
   pull: async () => (await import('./pull.ts')).benchPull(root, values.work, values.scale === 'tiny'),
   sizes: async () => (await import('./sizes.ts')).benchSizes(root, values.work, sources()),
   monotone: async () => (await import('./monotone.ts')).benchMonotone(root, values.work, sources()),
@@ -59,7 +66,7 @@ for (const name of names) {
   for (const section of await bench()) {
     process.stdout.write(`\n${section.title}\n`);
     for (const figure of section.figures) process.stdout.write(`  ${line(figure)}\n`);
-    if (values.scale === 'full') await keep(name, section);
+    if (values.scale !== 'tiny') await keep(name, section);
   }
 }
 
@@ -84,6 +91,9 @@ async function keep(bench: string, { title, text, figures }: Section): Promise<v
     'npm run bench --',
     bench,
     ...(values.step ?? []).map((step) => `--step ${step}`),
+    ...(values.scale === 'full' ? [] : [`--scale ${values.scale}`]),
+    ...(values['llama-bench'] ? ['--llama-bench <program>'] : []),
+    ...(values.python ? ['--python <program>'] : []),
     ...(values.sources ? ['--sources <folder>'] : []),
   ].join(' ');
   const section = [

@@ -11,7 +11,7 @@ await main(async () => {
   build();
   await bundle({
     absWorkingDir: root,
-    entryPoints: ['bench/main.ts', 'bench/compile_worker.ts'],
+    entryPoints: ['bench/main.ts', 'bench/compile_worker.ts', 'bench/decoder_worker.ts'],
     outdir: 'dist/bench',
     outExtension: { '.js': '.mjs' },
     bundle: true,
