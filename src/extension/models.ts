@@ -97,7 +97,7 @@ function figuresText(figures: NonNullable<ModelFacts['measured']>): string {
   const { provider, secondsPer10sClip, prefillTokensPerSecond, decodeTokensPerSecond, limits } = figures;
   const percent = (measured: number, limit: number) => Math.round((100 * measured) / limit);
   return vscode.l10n.t(
-    'Measured on {0}: loaded in {1} s, 10 s of video in {2} s, {3} tokens/s read ({4} % of what the device can), {5} tokens/s written ({6} %), {7} of memory',
+    'Measured on {0}: loaded in {1} s, 10 s of video in {2} s, {3} tokens/s read and {5} written ({4} % and {6} % of its limits), {7} of memory',
     provider,
     Number(figures.loadSeconds.toPrecision(2)),
     Number(secondsPer10sClip.toPrecision(2)),
