@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Shape } from '../src/model/checkpoint/shapes.ts';
+import type { Provider } from '../src/model/runtime/ort.ts';
 import { locateFfmpeg } from '../src/video/ffmpeg.ts';
 import type { Figure, Section } from './support.ts';
 
@@ -19,6 +20,7 @@ const { values, positionals } = parseArgs({
     sources: { type: 'string' },
     'llama-bench': { type: 'string' },
     python: { type: 'string' },
+    provider: { type: 'string', default: 'cpu' },
   },
 });
 
@@ -32,7 +34,13 @@ const sources = (): string => {
 const benches: Readonly<Record<string, () => Promise<readonly Section[]>>> = {
   assess: async () => (await import('./assess.ts')).benchAssess(root, values.work),
   full: async () =>
-    (await import('./full.ts')).benchFull(root, values.work, values.step, values.scale as Shape),
+    (await import('./full.ts')).benchFull(
+      root,
+      values.work,
+      values.step,
+      values.scale as Shape,
+      values.provider as Provider,
+    ),
   peers: async () =>
     (await import('./peers.ts')).benchPeers(root, values.work, values.scale as Shape, {
       llamaBench: values['llama-bench'],
@@ -92,6 +100,7 @@ async function keep(bench: string, { title, text, figures }: Section): Promise<v
     bench,
     ...(values.step ?? []).map((step) => `--step ${step}`),
     ...(values.scale === 'full' ? [] : [`--scale ${values.scale}`]),
+    ...(values.provider === 'cpu' ? [] : [`--provider ${values.provider}`]),
     ...(values['llama-bench'] ? ['--llama-bench <program>'] : []),
     ...(values.python ? ['--python <program>'] : []),
     ...(values.sources ? ['--sources <folder>'] : []),
