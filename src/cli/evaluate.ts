@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Assessment } from '../assessment/record.ts';
-import { printable, safeJson } from '../assessment/text.ts';
+import { safeJson } from '../assessment/text.ts';
 import { levelNames } from '../assessment/vocabulary.ts';
 import { parseTruth, type Truth } from '../dataset/truth.ts';
 import { Chats } from '../engine/chats.ts';
@@ -13,9 +12,10 @@ import { fineGrainedTables, localisationReport } from '../evaluation/fine_graine
 import { guessScale, type LabelScale, parseLabels } from '../evaluation/labels.ts';
 import { rateAgreement, ratingTables } from '../evaluation/rating.ts';
 import { markdownTables, type Table, textTables } from '../evaluation/tables.ts';
-import { OmniError, type Problem } from '../protocol/errors.ts';
+import { OmniError } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { errorText, exit, type Io, ProgressLine, serialized } from './io.ts';
+import { note, readJson, readText } from './json_files.ts';
 import { AssessingModel, loadForCommand, type RuntimeFlags } from './load.ts';
 import { OutputFile } from './output.ts';
 
@@ -269,39 +269,5 @@ async function evaluate<Item>(
   } finally {
     progress.clear();
     await output?.close();
-  }
-}
-
-function note(problems: readonly Problem[], io: Io): void {
-  for (const { message } of problems) io.stderr.write(`Note: ${printable(message)}\n`);
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new OmniError(
-      code === 'ENOENT' ? 'file_not_found' : 'file_unreadable',
-      code === 'ENOENT' ? `There is no file ${path}.` : `${path} can not be read (${code ?? message}).`,
-      'Check the path and its permissions.',
-      { path },
-      { cause: error },
-    );
-  }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const text = await readText(path);
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new OmniError(
-      'bad_usage',
-      `${path} is not JSON: ${(error as Error).message}.`,
-      'Give a JSON list such as [{ "video": "a.mp4", "mos": 3.2 }, …].',
-      { path },
-      { cause: error },
-    );
   }
 }

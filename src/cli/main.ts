@@ -24,6 +24,7 @@ import { errorText, exit, type Io, serialized } from './io.ts';
 import type { McpFlags } from './mcp.ts';
 import { type CompileFlags, compileCommand, listCommand, type TableFlags, verifyCommand } from './model.ts';
 import { type BenchFlags, benchCommand } from './model_bench.ts';
+import { type ProbeFlags, probeCommand } from './model_probe.ts';
 import { formats } from './output.ts';
 import { type PullFlags, pullCommand } from './pull.ts';
 
@@ -259,6 +260,14 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     )
     .addOption(tableFlag())
     .action(does((name: string | undefined, flags: BenchFlags) => benchCommand(name, flags, io)));
+
+  runtimeFlags(model.command('probe'))
+    .description("Find the rating prompt that follows people's scores best.")
+    .argument('<model>', 'a pulled hub id, or a directory')
+    .requiredOption('--labels <file>', 'a JSON list of clips with their opinion scores')
+    .option('--videos <folder>', 'where the clips are; beside the labels by default')
+    .addOption(tableFlag())
+    .action(does((name: string, flags: ProbeFlags) => probeCommand(name, flags, io)));
 
   const dataset = program.command('dataset').description('Make data sets for training and evaluation.');
   dataset

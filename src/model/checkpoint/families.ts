@@ -12,7 +12,8 @@ export interface Family extends Omit<Prompts, 'converses'> {
 const levels = ['high', 'good', 'fair', 'poor', 'low'] as const;
 const levelWeights = [1, 0.75, 0.5, 0.25, 0] as const;
 const systemPrompt = 'You are a helpful assistant.';
-const question = 'How would you rate the quality of this video?';
+/** What the released raters are asked. */
+export const ratingQuestion = 'How would you rate the quality of this video?';
 const answer = 'The quality of the video is';
 
 /** The doubled "the" and the stray "." stand in the released script, and so in what the models were trained on. */
@@ -25,7 +26,7 @@ const chat = {
 };
 
 const keyFramesAndMotion = {
-  user: `The key frames of this video are:\n<image>. And the motion feature of the video is\n<image>. ${question}`,
+  user: `The key frames of this video are:\n<image>. And the motion feature of the video is\n<image>. ${ratingQuestion}`,
   assistant: answer,
 };
 
@@ -125,7 +126,7 @@ export const families: Readonly<Record<string, Family>> = {
     ...shared,
     pattern: /streaming-scorer/i,
     tokenLayout: 'separate',
-    rating: { user: `${question}\n<image>`, assistant: answer },
+    rating: { user: `${ratingQuestion}\n<image>`, assistant: answer },
     chat: null,
   },
   'assistant-enhanced': {
@@ -148,7 +149,7 @@ export const families: Readonly<Record<string, Family>> = {
     ...shared,
     pattern: /llava-assessor/i,
     tokenLayout: 'joined',
-    rating: { user: `<image>\n${question}`, assistant: answer },
+    rating: { user: `<image>\n${ratingQuestion}`, assistant: answer },
     chat,
   },
   'llava-onevision': {
@@ -156,7 +157,7 @@ export const families: Readonly<Record<string, Family>> = {
     pattern: /onevision/i,
     motion: false,
     tokenLayout: 'joined',
-    rating: { user: `<image>\n${question}`, assistant: answer },
+    rating: { user: `<image>\n${ratingQuestion}`, assistant: answer },
     chat: { user: '<image>\n{question}' },
   },
 };
