@@ -61,7 +61,7 @@ export function csvReport(entries: readonly BatchEntry[]): string {
       null,
     ];
   });
-  return [columns, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
+  return [columns, ...rows].map(csvLine).join('');
 }
 
 /**
@@ -82,8 +82,11 @@ export function timelineCsv({ timeline, distortions }: Assessment): string {
     }),
   ]);
   const header = ['start', 'end', 'mos', 'score', ...distortionTypes];
-  return [header, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
+  return [header, ...rows].map(csvLine).join('');
 }
+
+/** A line of a table, RFC 4180. */
+export const csvLine = (row: readonly (string | number | null)[]): string => `${row.map(cell).join(',')}\r\n`;
 
 /**
  * Quoted where needed; text that a spreadsheet would run as a formula is made text by an apostrophe, and control

@@ -170,6 +170,7 @@ const entities: Record<string, string> = {
   "'": '&#39;',
 };
 
-function escaped(text: string): string {
+/** Text of a file or a model as text of a page. */
+export function escaped(text: string): string {
   return printable(text).replace(/[&<>"']/g, (character) => entities[character]!);
 }

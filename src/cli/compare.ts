@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type BdResult, bdQuality, bdRate, convexHull } from '../assessment/bd_rate.ts';
+import { comparisonHtml, comparisonStyle, comparisonSvg } from '../assessment/comparison_export.ts';
+import { mosOf } from '../assessment/pooling.ts';
 import type { Assessment } from '../assessment/record.ts';
+import { csvLine } from '../assessment/report_csv.ts';
 import { printable, safeJson } from '../assessment/text.ts';
 import { parseLadders } from '../comparison/ladders.ts';
 import { type SearchResult, searchCrf } from '../comparison/search.ts';
@@ -22,7 +25,7 @@ import { perSceneCommand } from './compare_scenes.ts';
 import { exit, type Io } from './io.ts';
 import { junitReport, type TestCase } from './junit.ts';
 
-export const comparisonFormats = ['text', 'json', 'csv', 'junit'] as const;
+export const comparisonFormats = ['text', 'json', 'csv', 'junit', 'svg', 'html'] as const;
 
 export interface CompareFlags extends LadderFlags {
   readonly perTitle?: boolean;
@@ -184,6 +187,7 @@ function documentOf(
 ): string {
   if (format === 'json') return `${safeJson(record, 2)}\n`;
   if (format === 'junit') return junitReport(`omnivqa compare ${record.source.path}`, cases);
+  if (format === 'svg' || format === 'html') return drawingOf(record, format);
   const metrics = (['vmaf', 'ssim', 'psnr'] as const).filter((name) =>
     record.encodes.some((one) => one.metrics && one.metrics[name] !== null),
   );
@@ -198,10 +202,7 @@ function documentOf(
   ]);
   const titles = metrics.map((name) => (name === 'psnr' ? 'PSNR, dB' : name.toUpperCase()));
   const head = ['encode', 'MOS', 'kb/s', 'bytes', 'speed', 'worst, s', ...titles];
-  if (format === 'csv') {
-    const cell = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    return [head, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
-  }
+  if (format === 'csv') return [head, ...rows].map(csvLine).join('');
   const widths = head.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]!.length)));
   const aligned = record.encodes.filter(({ alignment }) => alignment === null);
   const hull = new Set(
@@ -240,6 +241,32 @@ function documentOf(
   lines.push(...excerptLines(record.excerpt));
   lines.push(`The source itself: MOS ${record.source.mos.toFixed(2)}.`);
   return `${lines.join('\n')}\n`;
+}
+
+/** The MOS over the rate as a picture, or with everything else as a page. */
+function drawingOf({ source, encodes }: ComparisonRecord, format: 'svg' | 'html'): string {
+  const comparison = {
+    source: basename(source.path),
+    encodes: encodes.map((one) => ({
+      id: JSON.stringify(one.arguments),
+      label: one.label,
+      codec: one.codec,
+      bitrate: one.bitrate,
+      bytes: one.bytes,
+      speed: one.speed,
+      mos: one.mos,
+      vmaf: one.metrics?.vmaf ?? null,
+      ssim: one.metrics?.ssim ?? null,
+      psnr: one.metrics?.psnr ?? null,
+      aligned: one.alignment === null,
+      windows: [{ start: one.worst.start, end: one.worst.end, mos: mosOf(one.worst.score) }],
+      problems: one.alignment ? [...one.problems, one.alignment.message] : one.problems,
+    })),
+  };
+  const drawing = { metric: 'mos', logarithmic: true } as const;
+  if (format === 'svg') return comparisonSvg(comparison, drawing);
+  const hash = createHash('sha256').update(comparisonStyle).digest('base64');
+  return comparisonHtml(comparison, drawing, `sha256-${hash}`);
 }
 
 interface Baseline {

@@ -6,7 +6,7 @@ import type { SerializedError } from './errors.ts';
 import type { Still } from './timeline.ts';
 
 /** Raised whenever a message of this file changes its meaning. */
-export const comparisonViewProtocol = 2;
+export const comparisonViewProtocol = 3;
 
 /** A part of the source with the quality that an encode has there. Seconds of presentation time. */
 export interface ComparedWindow {
@@ -40,6 +40,8 @@ export interface ComparedEncode {
   readonly windows: readonly ComparedWindow[];
   /** Milliseconds since 1970. */
   readonly madeAt: number | null;
+  /** Whether it is frame for frame its source; else it is in no curve and no difference. */
+  readonly aligned: boolean;
   /** What the numbers do not tell: settings that were not carried over, pictures that are not aligned. */
   readonly problems: readonly string[];
 }
@@ -62,11 +64,20 @@ export interface SourceFrames {
   readonly height: number;
 }
 
+export const comparisonFormats = ['html', 'svg', 'csv', 'json'] as const;
+export type ComparisonFormat = (typeof comparisonFormats)[number];
+
 /** What the host offers to the view. */
 export interface ComparisonHost {
   readonly requests: {
     /** Ends what runs; finished encodes are kept. */
     cancel(params: Record<never, never>): void;
+    /** Asks where to, and writes what was measured there; the drawing of a measure as it is shown. */
+    export(params: {
+      readonly format: ComparisonFormat;
+      readonly metric: 'mos' | 'vmaf' | 'ssim' | 'psnr';
+      readonly logarithmic: boolean;
+    }): void;
     /** Shows an encode's timeline at a moment, s. */
     open(params: { readonly encode: string; readonly time: number }): void;
     /** The frames of the source, s since the first, and the size of its pictures, px. */

@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 interface Outcome {
   readonly id: string;
   readonly kind: string;
-  readonly result?: { readonly mos: number; readonly bitrate: number };
+  readonly result?: { readonly mos: number; readonly bitrate: number; readonly aligned: boolean };
 }
 
 const folder = () => {
@@ -157,6 +157,38 @@ suite('Encodes in documents', () => {
     } finally {
       await settings.update('threshold', undefined, vscode.ConfigurationTarget.Workspace);
       await document.save();
+    }
+  });
+
+  test('encodes that are not frame for frame their source say so, and advise nothing', async () => {
+    const document = await open(
+      'other-rate.sh',
+      [18, 48].map(
+        (crf) => `ffmpeg -i source.mp4 -r 24 -c:v libx264 -preset ultrafast -crf ${crf} out-${crf}.mp4`,
+      ),
+    );
+    const outcomes = await run<Outcome[]>('omnivqa.encodes.compareAll', document.uri);
+    const [best, worst] = outcomes.map(({ result }) => result?.mos ?? 0) as [number, number];
+    assert.ok(best > worst);
+    assert.deepEqual(
+      outcomes.map(({ result }) => result?.aligned),
+      [false, false],
+    );
+    assert.match(await hover(document, 0), /frames/);
+    const problems = () =>
+      vscode.languages.getDiagnostics(document.uri).filter(({ code }) => code === 'misses-target');
+    const settings = vscode.workspace.getConfiguration('omnivqa');
+    await settings.update('threshold', (best + worst) / 2, vscode.ConfigurationTarget.Workspace);
+    try {
+      await until(vscode.languages.onDidChangeDiagnostics, () => problems().length === 1);
+      const actions = await run<vscode.CodeAction[]>(
+        'vscode.executeCodeActionProvider',
+        document.uri,
+        problems()[0]?.range,
+      );
+      assert.ok(!actions.some(({ title }) => /cheapest/.test(title)));
+    } finally {
+      await settings.update('threshold', undefined, vscode.ConfigurationTarget.Workspace);
     }
   });
 

@@ -99,6 +99,9 @@ class Page implements ComparisonHarness {
           open: (params) => {
             this.log.push({ name: 'open', params });
           },
+          export: (params) => {
+            this.log.push({ name: 'export', params });
+          },
           frames: () => {
             if (this.faults.noFrames) throw gone(snapshot.source);
             return { times: Array.from({ length: 300 }, (_, at) => at / 25), ...size };

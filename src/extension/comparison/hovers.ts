@@ -89,6 +89,8 @@ export class EncodeHovers extends Owner implements vscode.HoverProvider {
       );
     }
     const left = encode.problems.filter(({ code }) => code === 'option_ignored' || code === 'filter_ignored');
+    for (const problem of result.problems.slice(0, 5))
+      text.appendMarkdown(`$(warning) ${plain(problem)}\n\n`);
     for (const { message } of left.slice(0, 5)) text.appendMarkdown(`$(info) ${plain(message)}\n\n`);
     const link = (title: string, command: string) => {
       const args = encodeURIComponent(JSON.stringify([document.toString(), [encode.id]]));

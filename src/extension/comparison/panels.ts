@@ -1,5 +1,13 @@
-import { basename } from 'node:path';
+import { createHash } from 'node:crypto';
+import { basename, parse } from 'node:path';
 import * as vscode from 'vscode';
+import {
+  comparisonCsv,
+  comparisonHtml,
+  comparisonJson,
+  comparisonStyle,
+  comparisonSvg,
+} from '../../assessment/comparison_export.ts';
 import {
   type ComparedEncode,
   type ComparisonHost,
@@ -86,6 +94,7 @@ class ComparisonPanel extends Owner {
       version: comparisonViewProtocol,
       handlers: {
         cancel: () => parts.runs.cancel(document),
+        export: (call) => this.#export(call),
         open: async ({ encode, time }) => {
           const result = this.#results().find(({ settings }) => settings === encode);
           if (result) await parts.timelines.show(vscode.Uri.file(result.encoded), { time, span: null });
@@ -144,6 +153,47 @@ class ComparisonPanel extends Owner {
     }
   }
 
+  /** What was measured, as a file where the user wants it. */
+  async #export({
+    format,
+    metric,
+    logarithmic,
+  }: Parameters<ComparisonHost['requests']['export']>[0]): Promise<void> {
+    const results = this.#results();
+    const clip = results[0]?.source.path ?? notMeasured();
+    const filters = {
+      html: { [vscode.l10n.t('Report (HTML)')]: ['html'] },
+      svg: { [vscode.l10n.t('Drawing (SVG)')]: ['svg'] },
+      csv: { [vscode.l10n.t('Table (CSV)')]: ['csv'] },
+      json: { [vscode.l10n.t('Measurements (JSON)')]: ['json'] },
+    }[format];
+    const target = await vscode.window.showSaveDialog({
+      defaultUri: vscode.Uri.joinPath(this.#document, '..', `${parse(clip).name}.encodes.omnivqa.${format}`),
+      filters,
+      title: vscode.l10n.t('Export the comparison'),
+    });
+    if (!target) return;
+    const comparison = { source: basename(clip), encodes: results.map(measured) };
+    const drawing = { metric, logarithmic };
+    const text = {
+      html: () => comparisonHtml(comparison, drawing, styleHash()),
+      svg: () => comparisonSvg(comparison, drawing),
+      csv: () => comparisonCsv(comparison),
+      json: () => comparisonJson(comparison),
+    }[format]();
+    try {
+      await vscode.workspace.fs.writeFile(target, Buffer.from(text));
+    } catch (error) {
+      throw new OmniError(
+        'not_writable',
+        vscode.l10n.t('{0} can not be written: {1}', basename(target.path), (error as Error).message),
+        vscode.l10n.t('Choose another folder, or free some space.'),
+        { path: target.fsPath },
+        { cause: error },
+      );
+    }
+  }
+
   reveal(): void {
     this.#panel.reveal(undefined, true);
   }
@@ -179,6 +229,8 @@ class ComparisonPanel extends Owner {
   }
 }
 
+const styleHash = () => `sha256-${createHash('sha256').update(comparisonStyle).digest('base64')}`;
+
 const notMeasured = (): never => {
   throw new OmniError(
     'bad_usage',
@@ -200,6 +252,7 @@ const nothing = {
   psnr: null,
   windows: [],
   madeAt: null,
+  aligned: true,
   problems: [],
 } satisfies Partial<ComparedEncode>;
 
@@ -218,5 +271,6 @@ const measured = (result: EncodeResult): ComparedEncode => ({
   psnr: result.metrics?.psnr ?? null,
   windows: result.scores,
   madeAt: result.measuredAt,
+  aligned: result.aligned,
   problems: result.problems,
 });

@@ -147,9 +147,9 @@ export class EncodeProblems extends Owner implements vscode.CodeActionProvider {
           ),
         );
       }
-      if (encode.ladder === null) continue;
+      if (encode.ladder === null || !result.aligned) continue;
       const others = valid.filter(
-        (other) => other.encode.ladder === encode.ladder && other.encode !== encode,
+        (other) => other.encode.ladder === encode.ladder && other.encode !== encode && other.result.aligned,
       );
       const same = others.filter((other) => isSameFile(other.result.source, result.source));
       const better = betterForLess(
@@ -182,8 +182,8 @@ export const targetOf = (document: vscode.Uri, encode: FileEncode): number | nul
 /** The cheapest CRF by what was measured of the encodes that differ from this one in nothing else. */
 function adviceFor(measured: readonly EncodeResult[], like: EncodeResult, target: number): CrfAdvice | null {
   const family = familyOf(like.settings);
-  const points = measured.flatMap(({ crf, mos, bitrate, settings }) =>
-    crf !== null && familyOf(settings) === family ? [{ crf, mos, bitrate }] : [],
+  const points = measured.flatMap(({ aligned, crf, mos, bitrate, settings }) =>
+    aligned && crf !== null && familyOf(settings) === family ? [{ crf, mos, bitrate }] : [],
   );
   return cheapestCrf(points, target);
 }

@@ -26,6 +26,8 @@ export interface EncodeResult extends Measured {
   readonly model: string;
   /** Against the source; null where this ffmpeg can not tell, or the two are not frame for frame the same. */
   readonly metrics: EncodeFacts['metrics'];
+  /** Whether the encode is frame for frame its source; else it is held against nothing. */
+  readonly aligned: boolean;
   /** What of the settings was not carried over, and how the encode differs from its source in time. Untrusted text. */
   readonly problems: readonly string[];
   /** MOS by time, s. */
@@ -44,7 +46,7 @@ export interface KnownResult {
   readonly stale: Stale | null;
 }
 
-const key = 'omnivqa.encodes.results';
+const key = 'omnivqa.encodes';
 const mostPerDocument = 400;
 
 /** Results by document, which outlive the window. */

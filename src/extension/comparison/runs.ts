@@ -230,6 +230,7 @@ function resultOf(
     speed,
     model: settingsFor(document).model,
     metrics,
+    aligned: alignment === null,
     problems: alignment ? [...problems, alignment.message] : problems,
     mos: record.mos,
     bitrate: duration > 0 ? (picture * 8) / duration : 0,

@@ -10,12 +10,13 @@ export function bytesText(bytes: number): string {
 }
 
 /** "MOS 3.8 · 2.4 Mb/s · 11 MB · 1.8× real time" */
-export const resultText = ({ mos, bitrate, bytes, speed }: EncodeResult): string =>
+export const resultText = ({ mos, bitrate, bytes, speed, aligned }: EncodeResult): string =>
   [
     `MOS ${mos.toFixed(1)}`,
     bitrateText(bitrate),
     bytesText(bytes),
     ...(speed === null ? [] : [speedText(speed)]),
+    ...(aligned ? [] : [vscode.l10n.t('not frame for frame its source')]),
   ].join(' · ');
 
 /** "1.8× real time" */

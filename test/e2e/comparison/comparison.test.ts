@@ -76,6 +76,7 @@ const encode = (codec: string, crf: number, bitrate: number, mos: number): Compa
     mos: mos + 0.3 * Math.sin(index * crf),
   })),
   madeAt: 0,
+  aligned: true,
   problems: [],
 });
 
@@ -174,6 +175,19 @@ describe('the plot and its table', () => {
     await page.evaluate((one) => globalThis.comparison.send(one), snapshot);
     await view.getByRole('cell', { name: '−50.0 %' }).waitFor();
     expect(await view.getByRole('button', { name: 'Cancel' }).count()).toBe(0);
+  });
+
+  it('are exported as they are shown', async () => {
+    await open(snapshot);
+    await view.getByRole('button', { name: 'VMAF' }).first().click();
+    await view.getByLabel('logarithmic bitrate').uncheck();
+    const group = view.getByRole('group', { name: 'Export' });
+    for (const format of ['HTML', 'SVG', 'CSV', 'JSON']) {
+      await group.getByRole('button', { name: format }).press('Enter');
+      const asked = () => page.evaluate(() => globalThis.comparison.log.at(-1));
+      const params = { format: format.toLowerCase(), metric: 'vmaf', logarithmic: false };
+      await expect.poll(asked).toEqual({ name: 'export', params });
+    }
   });
 
   it('show hostile names as text', async () => {

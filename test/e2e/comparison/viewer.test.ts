@@ -48,6 +48,7 @@ const encode = (crf: number, course: readonly number[]): ComparedEncode => ({
   psnr: null,
   windows: course.map((mos, index) => ({ start: 2 * index, end: 2 * index + 2, mos })),
   madeAt: 0,
+  aligned: true,
   problems: [],
 });
 

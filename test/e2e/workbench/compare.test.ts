@@ -1,10 +1,10 @@
 /** Encoder settings compared where they are written: lenses, results inline, hover, the comparison. */
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { explorerRow, openViews, runCommand, type Window, webviewFrame } from '../../workbench/window.ts';
-import { limit, openStudio, picture, render, type Studio } from './support.ts';
+import { limit, openStudio, picture, render, type Studio, saveAs } from './support.ts';
 
 let studio: Studio;
 let window: Window | undefined;
@@ -69,6 +69,12 @@ test('a script with four CRFs: one click, four results inline, the curve, the ho
   await comparison.getByText('4 of 4 encodes measured').waitFor(limit);
   await comparison.getByRole('heading', { name: 'source.mp4' }).waitFor();
   await picture(page, 'compare-2-results');
+  const report = join(studio.clips, 'encodes.html');
+  await comparison.getByRole('button', { name: 'HTML' }).click();
+  await saveAs(page, report);
+  const written = () =>
+    existsSync(report) ? readFileSync(report, 'utf8').split('<th scope="row">').length : 0;
+  await expect.poll(written, limit).toBe(5);
   await lookAtPictures(page);
 
   await line(page, 'poor.mp4').hover({ position: { x: 120, y: 8 } });

@@ -43,6 +43,10 @@ test('four CRFs and a second codec: a table, and the BD-rate that few points all
   const text = await compare(...groups, ...other);
   expect(text.stdout).toContain('libx264 crf 20');
   expect(text.stdout).toMatch(/BD-rate none: /);
+  const page = (await compare('--format', 'html', ...groups, ...other)).stdout;
+  expect(page).toMatch(/^<!doctype html>/);
+  expect(page.split('<tr><th scope="row">')).toHaveLength(7);
+  expect((await compare('--format', 'svg', ...groups, ...other)).stdout.split('<polyline')).toHaveLength(4);
   // What was encoded and assessed is not done again.
   const again = JSON.parse((await compare('--format', 'json', ...groups)).stdout) as Compared;
   expect(again.encodes.map(({ key }) => key)).toEqual(encodes.slice(0, 4).map(({ key }) => key));

@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type ComparedEncode, comparisonPage } from '../../../src/protocol/comparison_view.ts';
 import {
   deltasOf,
   linearTicks,
   logTicks,
   paddedRange,
   seriesOf,
-  windowDifferences,
-  worstOf,
-} from '../../../webview-ui/comparison/plot.ts';
+} from '../../../src/assessment/comparison_plot.ts';
+import { type ComparedEncode, comparisonPage } from '../../../src/protocol/comparison_view.ts';
+import { windowDifferences, worstOf } from '../../../webview-ui/comparison/plot.ts';
 import { ageText, signed, sizeText, stateText } from '../../../webview-ui/comparison/words.ts';
 
 const encode = (changes: Partial<ComparedEncode>): ComparedEncode => ({
@@ -27,6 +26,7 @@ const encode = (changes: Partial<ComparedEncode>): ComparedEncode => ({
   psnr: null,
   windows: [],
   madeAt: null,
+  aligned: true,
   problems: [],
   ...changes,
 });
@@ -60,6 +60,7 @@ describe('curves', () => {
         encode({ id: 'c', bitrate: 1e6, mos: 3.5 }),
         encode({ id: 'd', bitrate: 0, mos: 1 }),
         encode({ id: 'e', bitrate: 5e6 }),
+        encode({ id: 'f', bitrate: 3e6, mos: 4.5, aligned: false }),
       ],
       'mos',
     );
@@ -108,6 +109,7 @@ describe('differences over time', () => {
       { start: 6, end: 7, difference: 1.25 },
     ]);
     expect(windowDifferences(first, encode({}))).toEqual([]);
+    expect(windowDifferences(first, { ...second, aligned: false })).toEqual([]);
   });
 
   it('name the worst window', () => {
