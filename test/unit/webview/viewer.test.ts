@@ -70,6 +70,7 @@ describe('what to look at', () => {
   const encode = (id: string, ...course: number[]) =>
     ({
       id,
+      aligned: true,
       windows: course.map((mos, at) => ({ start: at, end: at + 1, mos })),
     }) as unknown as ComparedEncode;
   const [good, poor, other] = [encode('a', 4, 4, 4), encode('b', 3, 2, 3.9), encode('c')];
@@ -79,6 +80,7 @@ describe('what to look at', () => {
     expect(telling(poor, good)).toMatchObject({ start: 1, end: 2 });
     expect(largestDifference(good, other)).toBeNull();
     expect(telling(good, other)).toBeNull();
+    expect(telling(good, { ...poor, aligned: false })).toBeNull();
   });
 
   it('is where an encode is worst beside its source, or itself', () => {
