@@ -262,7 +262,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .action(does((name: string | undefined, flags: BenchFlags) => benchCommand(name, flags, io)));
 
   runtimeFlags(model.command('probe'))
-    .description("Find the rating prompt that follows people's scores best.")
+    .description(
+      "Find the rating prompt that follows people's scores best, on the first window of each clip.",
+    )
     .argument('<model>', 'a pulled hub id, or a directory')
     .requiredOption('--labels <file>', 'a JSON list of clips with their opinion scores')
     .option('--videos <folder>', 'where the clips are; beside the labels by default')

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { safeJson } from '../assessment/text.ts';
 import { probePrompts } from '../engine/probe_prompts.ts';
 import { type Label, parseLabels } from '../evaluation/labels.ts';
-import { comparePrompts, type PromptReport, promptTable } from '../evaluation/prompts.ts';
+import { comparePrompts, fewestContents, type PromptReport, promptTable } from '../evaluation/prompts.ts';
 import { textTables } from '../evaluation/tables.ts';
 import { type PromptAnswers, ratingPrompts } from '../model/rating_prompts.ts';
 import { OmniError } from '../protocol/errors.ts';
@@ -16,14 +16,11 @@ export interface ProbeFlags extends RuntimeFlags {
   readonly format: 'text' | 'json';
 }
 
-/** With fewer clips an interval of a correlation says nothing. */
-const fewestClips = 8;
-
 /** `omnivqa model probe`: which rating prompt follows the labels best. Returns the exit status. */
 export async function probeCommand(name: string, flags: ProbeFlags, io: Io): Promise<number> {
   const { value: labels, problems } = parseLabels(await readJson(flags.labels));
   note(problems, io);
-  if (labels.length < fewestClips) throw tooFew(labels.length, flags.labels);
+  if (contentsOf(labels) < fewestContents) throw tooFew(contentsOf(labels), flags.labels);
   const folder = flags.videos ?? dirname(flags.labels);
   const progress = new ProgressLine(io);
   const model = await loadForCommand(name, flags, io, progress);
@@ -45,9 +42,10 @@ export async function probeCommand(name: string, flags: ProbeFlags, io: Io): Pro
     progress.clear();
     await model.dispose();
   }
-  if (read.length < fewestClips) {
+  const left = contentsOf(read.map(({ label }) => label));
+  if (left < fewestContents) {
     if (io.signal.aborted) return exit.interrupted;
-    throw tooFew(read.length, flags.labels);
+    throw tooFew(left, flags.labels);
   }
   if (read.length < labels.length) {
     io.stderr.write(`${read.length} of ${labels.length} clips were read; the figures are theirs.\n`);
@@ -76,13 +74,13 @@ export async function probeCommand(name: string, flags: ProbeFlags, io: Io): Pro
 
 /** What follows from the table, and what to write where. */
 function verdict(
-  { rows, better }: PromptReport,
+  { rows, contents, better }: PromptReport,
   clips: number,
   tokens: { readonly clips: number; readonly prompts: number },
 ): string {
   const read = `${clips} clips, ${tokens.clips} tokens of them and ${tokens.prompts} of ${rows.length} prompts.\n`;
   if (!better) {
-    return `${read}No prompt is better than the model's own beyond what ${clips} clips can tell: leave it as it is.\n`;
+    return `${read}No prompt is better than the model's own beyond what clips of ${contents} contents can tell: leave it as it is.\n`;
   }
   const { user, assistant } = rows[0]!;
   const section = safeJson({ omnivqa: { rating: { user, assistant } } }, 2);
@@ -92,10 +90,12 @@ function verdict(
   );
 }
 
+const contentsOf = (labels: readonly Label[]) => new Set(labels.map(({ content }) => content)).size;
+
 const tooFew = (count: number, path: string) =>
   new OmniError(
     'bad_usage',
-    `${count} clips with labels can be read; prompts are told apart on ${fewestClips} at least, better on a hundred.`,
+    `Clips of ${count} contents with labels can be read; prompts are told apart on ${fewestContents} at least, better on a hundred.`,
     'Name a label file with more clips, and their folder with --videos.',
     { path },
   );

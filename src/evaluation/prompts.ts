@@ -24,9 +24,19 @@ export interface PromptReport {
   readonly rows: readonly PromptRow[];
   /** The model's own prompt. */
   readonly own: PromptRow;
-  /** Whether the interval of the best one's gain lies above 0: otherwise the own one is as good as any. */
+  /** Clips of so many contents were looked at. */
+  readonly contents: number;
+  /**
+   * Whether the best one's gain lies above 0, in an interval that is wide enough for as many prompts as were tried
+   * (Bonferroni): otherwise the own one is as good as any.
+   */
   readonly better: boolean;
 }
+
+/** With fewer contents an interval of a correlation says nothing. */
+export const fewestContents = 8;
+/** Enough for the ends of the wider interval. */
+const manyDraws = 4000;
 
 /**
  * SRCC and PLCC of every prompt with 95 % intervals of a bootstrap over contents. A gain is drawn on the same clips as
@@ -45,21 +55,31 @@ export function comparePrompts(
   const agreement = (figure: typeof spearman, scores: readonly number[]) =>
     bootstrap(contents, (items) => figure(among(items, scores), among(items, labels)));
   const base = prompts[0]!.scores;
+  // One that says the same of every clip follows nothing.
+  const srcc = (items: readonly number[], said: readonly number[]) => {
+    const value = spearman(among(items, said), among(items, labels));
+    return Number.isNaN(value) ? 0 : value;
+  };
+  const gainOf = (scores: readonly number[]) => (items: readonly number[]) =>
+    srcc(items, scores) - srcc(items, base);
   const rows = prompts.map(({ scores, ...prompt }): PromptRow => {
-    const srcc = (items: readonly number[], said: readonly number[]) =>
-      spearman(among(items, said), among(items, labels));
     return {
       ...prompt,
       srcc: agreement(spearman, scores),
       plcc: agreement(pearson, scores),
-      gain: bootstrap(contents, (items) => srcc(items, scores) - srcc(items, base)),
+      gain: bootstrap(contents, gainOf(scores)),
     };
   });
   const own = rows[0]!;
-  // One that says the same of every clip follows nothing.
-  const rank = ({ srcc: { value } }: PromptRow) => (Number.isNaN(value) ? -2 : value);
-  const sorted = rows.toSorted((a, b) => rank(b) - rank(a));
-  return { rows: sorted, own, better: sorted[0]!.gain.low > 0 };
+  const order = rows.map((_, i) => i).sort((a, b) => rows[b]!.gain.value - rows[a]!.gain.value);
+  const best = order[0]!;
+  const shown = new Set(contents).size;
+  const coverage = 1 - 0.05 / Math.max(1, prompts.length - 1);
+  const better =
+    shown >= fewestContents &&
+    rows[best]!.gain.low > 0 &&
+    bootstrap(contents, gainOf(prompts[best]!.scores), { draws: manyDraws, coverage }).low > 0;
+  return { rows: order.map((i) => rows[i]!), own, contents: shown, better };
 }
 
 export function promptTable({ rows, own }: PromptReport): Table {

@@ -94,7 +94,7 @@ export function ranks(x: ArrayLike<number>): Float64Array {
   return result;
 }
 
-/** The interval that holds 95 % of a figure's bootstrap distribution, and the figure itself on all items. */
+/** The interval that holds 95 % (or another share) of a figure's bootstrap distribution, and the figure itself on all items. */
 export interface Interval {
   readonly value: number;
   readonly low: number;
@@ -109,7 +109,7 @@ export interface Interval {
 export function bootstrap(
   groups: readonly string[],
   figure: (items: readonly number[]) => number,
-  { draws = 1000, seed = 1 } = {},
+  { draws = 1000, seed = 1, coverage = 0.95 } = {},
 ): Interval {
   const members = new Map<string, number[]>();
   for (const [item, group] of groups.entries()) {
@@ -126,7 +126,8 @@ export function bootstrap(
   }
   values.sort((a, b) => a - b);
   const at = (share: number) => values[Math.round(share * (values.length - 1))] ?? Number.NaN;
-  return { value: figure(groups.map((_, item) => item)), low: at(0.025), high: at(0.975) };
+  const tail = (1 - coverage) / 2;
+  return { value: figure(groups.map((_, item) => item)), low: at(tail), high: at(1 - tail) };
 }
 
 /** Tommy Ettinger's mulberry32: 32 bits of state, uniform on [0, 1), the same on every machine. */

@@ -88,9 +88,9 @@ describe('omnivqa model probe', () => {
     expect(missing.stderr).toContain('8 of 9 clips were read');
     expect(missing.stdout).toContain('(own) ');
     const few = await probe(labels.slice(1));
-    expect(few).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('7 clips') });
+    expect(few).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('7 contents') });
     const left = await probe([...labels.slice(1), { video: 'gone.mp4', mos: 3 }]);
-    expect(left).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('7 clips') });
+    expect(left).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('7 contents') });
     expect(await probe('no list')).toMatchObject({ status: 2, stdout: '' });
   });
 

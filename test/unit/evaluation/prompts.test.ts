@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { comparePrompts, promptTable } from '../../../src/evaluation/prompts.ts';
+import { mulberry32 } from '../../../src/evaluation/statistics.ts';
 
 const labels = Array.from({ length: 24 }, (_, i) => i);
 const contents = labels.map((i) => `content ${i % 12}`);
@@ -38,6 +39,31 @@ it('prompts that the clips can not tell apart are said to be as good', () => {
   );
   expect(report.rows[0]!.assistant).toBe('other');
   expect(report.better).toBe(false);
+});
+
+it('the best of many that are equally good is not recommended, nor one on a single content', () => {
+  const random = mulberry32(7);
+  const noisy = () => labels.map((label) => label + 16 * (random() - 0.5));
+  const many = Array.from({ length: 25 }, (_, i) => prompt(String(i), noisy()));
+  expect(comparePrompts(many, labels, contents).better).toBe(false);
+  const good = [prompt('own', following(8)), prompt('good', following(0))];
+  expect(
+    comparePrompts(
+      good,
+      labels,
+      labels.map(() => 'one'),
+    ).better,
+  ).toBe(false);
+});
+
+it('against an own prompt that says the same of every clip, any is a gain', () => {
+  const constant = prompt(
+    'own',
+    labels.map(() => 0.5),
+  );
+  const report = comparePrompts([constant, prompt('good', following(0))], labels, contents);
+  expect(report.rows[0]).toMatchObject({ assistant: 'good', gain: { value: expect.closeTo(1, 9) } });
+  expect(report.better).toBe(true);
 });
 
 it('one that says the same of every clip is last', () => {
