@@ -3,7 +3,7 @@
 // Node's standard library only: this runs before anything is installed.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -127,12 +127,21 @@ export function setUpTests() {
   return ensurePython();
 }
 
-/** Ends the process with one readable line if `body` throws. */
+/** What a step that failed may lack: installers seldom name a full disk, and npm does so only in its log. */
+function shortage() {
+  const { bavail, bsize } = statfsSync(root);
+  const free = bavail * bsize;
+  return free < 2 ** 30
+    ? `\nOnly ${Math.round(free / 2 ** 20)} MiB are free on the disk of ${root}: \`npm start\` takes about 1 GiB there, \`npm test\` about 4.`
+    : '';
+}
+
+/** Ends the process with a readable line if `body` throws. */
 export async function main(body) {
   try {
     await body();
   } catch (error) {
-    say(`\n${error.message}`);
+    say(`\n${error.message}${shortage()}`);
     process.exitCode ||= 1;
   }
 }
