@@ -4,6 +4,7 @@ import type { Assessment } from '../assessment/record.ts';
 import type { EngineFacts, JobUpdate } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
 import type { ExportFormat } from '../protocol/timeline.ts';
+import { askText, pick } from './asking.ts';
 import type { ChatViews } from './chat/views.ts';
 import { type Clips, forEditor, priorities, serialized, untrusted } from './clips.ts';
 import { exportReport } from './export.ts';
@@ -114,7 +115,7 @@ export function commandTable({ clips, timelines, results, chat }: Parts): Record
           detail: vscode.l10n.t('One row per second, for a spreadsheet'),
         },
       ];
-      const chosen = await vscode.window.showQuickPick(formats, {
+      const chosen = await pick(formats, {
         title: vscode.l10n.t('Export the assessment of {0}', basename(uri.fsPath)),
       });
       const path = chosen && (await exportReport(clips, uri, chosen.format, null));
@@ -145,14 +146,14 @@ export function commandTable({ clips, timelines, results, chat }: Parts): Record
         { order: 'name', label: vscode.l10n.t('By name') },
         { order: 'newest', label: vscode.l10n.t('Newest first') },
       ];
-      const chosen = await vscode.window.showQuickPick(
+      const chosen = await pick(
         orders.map((item) => ({ ...item, picked: item.order === results.order })),
         { title: vscode.l10n.t('Sort the results') },
       );
       if (chosen) await results.setOrder(chosen.order);
     },
     'omnivqa.results.filter': async () => {
-      const text = await vscode.window.showInputBox({
+      const text = await askText({
         title: vscode.l10n.t('Filter the results'),
         prompt: vscode.l10n.t('Part of a name or folder'),
         value: results.filter.text,

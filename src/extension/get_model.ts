@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import { printable } from '../assessment/text.ts';
 import type { HubChoice, HubOffer } from '../protocol/engine.ts';
 import { OmniError } from '../protocol/errors.ts';
+import { askText, pick } from './asking.ts';
 import { type Clips, untrusted } from './clips.ts';
 import { offerUses, plain, sizeText } from './models.ts';
 import { settingsFor } from './settings.ts';
@@ -66,19 +67,17 @@ function editorsProxy(): HubChoice['proxy'] {
 
 async function chooseName(): Promise<string | undefined> {
   const other = { label: vscode.l10n.t('$(edit) Another one…'), name: null };
-  const chosen = await vscode.window.showQuickPick(
+  const chosen = await pick(
     [...published.map(({ name, about }) => ({ label: name, description: about(), name })), other],
     {
       title: vscode.l10n.t('Get a model'),
       placeHolder: vscode.l10n.t('It is downloaded once and runs on this machine alone'),
-      ignoreFocusOut: true,
     },
   );
   if (!chosen || chosen.name) return chosen?.name ?? undefined;
-  const typed = await vscode.window.showInputBox({
+  const typed = await askText({
     title: vscode.l10n.t('Get a model'),
     prompt: vscode.l10n.t('Its id on the hub: owner/name, or owner/name@revision'),
-    ignoreFocusOut: true,
     validateInput: (text) =>
       /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/.test(text.trim())
         ? undefined
@@ -103,11 +102,10 @@ async function withToken<T>(
     } catch (error) {
       if (OmniError.is(error, 'cancelled')) return null;
       if (!OmniError.is(error, 'hub_access_denied')) throw error;
-      const token = await vscode.window.showInputBox({
+      const token = await askText({
         title: vscode.l10n.t('Access token of the hub'),
         prompt: `${plain(error.message)} ${vscode.l10n.t('The token is kept in the secret store of the editor.')}`,
         password: true,
-        ignoreFocusOut: true,
       });
       if (!token) return null;
       await clips.context.secrets.store(secret, token.trim());

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelFacts } from '../protocol/engine.ts';
+import { pick } from './asking.ts';
 import { type Clips, untrusted } from './clips.ts';
 import { settingsFor } from './settings.ts';
 
@@ -18,7 +19,7 @@ export async function showModels(clips: Clips): Promise<void> {
   if (!vscode.workspace.isTrusted) throw untrusted();
   const { model, refine, chatModel } = settingsFor();
   const names = [model, chatModel, ...(refine ? [refine.model] : [])];
-  const chosen = await vscode.window.showQuickPick<ModelItem>(
+  const chosen = await pick<ModelItem>(
     clips
       .request('models', { names })
       .then((models) => [
@@ -49,8 +50,7 @@ export async function offerUses(clips: Clips, name: string): Promise<void> {
 
 async function chooseUse(clips: Clips, model: ModelFacts): Promise<void> {
   const title = vscode.l10n.t('{0}: what is it for?', plain(model.label));
-  // It may come long after it was asked for.
-  const action = await vscode.window.showQuickPick(actionsFor(clips, model), { title, ignoreFocusOut: true });
+  const action = await pick(actionsFor(clips, model), { title });
   await action?.run();
 }
 

@@ -189,18 +189,23 @@ export async function runCommand(page: Page, title: string): Promise<void> {
     await page.keyboard.press('F1');
     await quickType(page, `>${title}`, false);
     const row = quickPickRow(page, title).first();
-    const nothing = quickInput(page).locator('.monaco-list-row', { hasText: 'No matching commands' });
+    // Without a match the palette says so, or offers commands of like words.
+    const nothing = quickInput(page)
+      .locator('.monaco-list-row', { hasText: 'No matching commands' })
+      .or(quickInput(page).locator('.quick-input-list-separator', { hasText: 'similar commands' }))
+      .filter({ visible: true });
     // A webview that takes the focus when it has loaded closes the palette.
     const closed = async () => (await quickInput(page).count()) === 0;
     await eventually(
-      async () => (await row.or(nothing).first().isVisible()) || (await closed()),
+      async () => (await row.isVisible()) || (await nothing.first().isVisible()) || (await closed()),
       `An answer to ">${title}"`,
     );
     const found = await row.isVisible();
     if (found) await row.click();
     else if (!(await closed())) await page.keyboard.press('Escape');
     // The command may ask something in the same place.
-    await row.or(nothing).first().waitFor({ state: 'hidden' });
+    await row.waitFor({ state: 'hidden' });
+    await nothing.first().waitFor({ state: 'hidden' });
     return found;
   }, `"${title}" in the palette`);
 }

@@ -12,6 +12,7 @@ import {
 } from '../../protocol/chat_view.ts';
 import { type Connection, connect } from '../../protocol/rpc.ts';
 import { videoExtensions } from '../../protocol/video_names.ts';
+import { pick } from '../asking.ts';
 import { type Clips, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
 import { Page } from '../page.ts';
@@ -142,7 +143,7 @@ async function chooseClip(clips: Clips, without: readonly vscode.Uri[]): Promise
     .filter((uri) => !without.some(({ fsPath }) => fsPath === uri.fsPath));
   const browse = { label: vscode.l10n.t('Choose a file…'), uri: undefined };
   if (known.length > 0) {
-    const chosen = await vscode.window.showQuickPick(
+    const chosen = await pick(
       [
         ...known.map((uri) => ({
           label: basename(uri.fsPath),

@@ -2,6 +2,7 @@ import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import * as vscode from 'vscode';
 import type { FileEncode } from '../../comparison/encodes.ts';
 import { videoExtensions } from '../../protocol/video_names.ts';
+import { pick } from '../asking.ts';
 
 /** What was chosen for a document. */
 interface Choice {
@@ -42,7 +43,7 @@ export class Sources {
     const found = await vscode.workspace.findFiles(videoGlob, '**/{node_modules,.omnivqa}/**', mostOffered);
     const videos = found.sort((a, b) => a.path.localeCompare(b.path, undefined, { numeric: true }));
     const browse = { label: vscode.l10n.t('Browse…'), iconPath: new vscode.ThemeIcon('folder-opened') };
-    const picked = await vscode.window.showQuickPick<vscode.QuickPickItem & { uri?: vscode.Uri }>(
+    const picked = await pick<vscode.QuickPickItem & { uri?: vscode.Uri }>(
       [
         ...videos.map((uri) => ({
           label: basename(uri.path),
