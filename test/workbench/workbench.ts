@@ -87,6 +87,8 @@ export interface Workbench {
   log(): string;
   /** Merges `settings` into the user's settings; pages that load afterwards have them. */
   configure(settings: Readonly<Record<string, unknown>>): void;
+  /** The user's settings as they are kept, JSON: an open page writes there a little after it shows a change. */
+  settings(): string;
   /** Processes of this workbench whose command line matches. */
   processes(command: RegExp): number[];
   extensionHostPids(): number[];
@@ -254,6 +256,7 @@ export async function startWorkbench(options: WorkbenchOptions = {}): Promise<Wo
         settings = { ...settings, ...more };
         writeFileSync(settingsFile, JSON.stringify(settings, null, 2));
       },
+      settings: () => readFileSync(settingsFile, 'utf8'),
       processes,
       extensionHostPids: () => processes(/--type=extensionHost/),
       stop,

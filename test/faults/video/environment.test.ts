@@ -226,7 +226,7 @@ describe('cancelling', () => {
     process.kill(pid, 0);
     await frames.return(undefined as never);
     // A killed process is gone when the system gets to it, not when it is told.
-    await expect.poll(() => running(pid)).toBe(false);
+    await expect.poll(() => running(pid), { timeout: 60_000 }).toBe(false);
   });
 });
 
