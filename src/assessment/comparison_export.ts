@@ -83,14 +83,28 @@ const margin = { left: 64, right: 20, top: 40, bottom: 84 };
 /** Told apart on white and on black, and by the markers where colours are not seen. */
 const colours = ['#1f77b4', '#c46a00', '#2a8a3c', '#8a5cc2', '#c93030', '#8a7a00'];
 
+/** Of a drawing that stands alone, on paper of its own, and of one in a page that may be dark. */
+const paints = {
+  alone: { ink: '#333333', grid: '#dddddd', paper: '#ffffff', hull: '#000000' },
+  page: { ink: 'var(--ink)', grid: 'var(--rule)', paper: 'var(--paper)', hull: 'var(--ink)' },
+} as const;
+/** Entries of the legend in a row, and their height. */
+const [perRow, rowHeight] = [5, 20];
+
 const drawn = (encodes: readonly ExportedEncode[], metric: Metric) =>
   seriesOf(encodes, metric).filter(({ points }) => points.length > 0);
 
-/** Quality over rate as a picture of its own: curves by codec, the convex hull, a legend. White behind it. */
-export function comparisonSvg({ source, encodes }: ExportedComparison, drawing: Drawing): string {
+/** Quality over rate as a picture of its own: curves by codec, the convex hull, a legend; `alone` with white behind it. */
+export function comparisonSvg(
+  { source, encodes }: ExportedComparison,
+  drawing: Drawing,
+  paint: keyof typeof paints = 'alone',
+): string {
   const { metric, logarithmic } = drawing;
+  const { ink, grid: gridded, paper, hull } = paints[paint];
   const about = metrics.find(({ id }) => id === metric)!;
   const series = drawn(encodes, metric);
+  const tall = height + Math.floor(series.length / perRow) * rowHeight;
   const points = series.flatMap((one) => one.points);
   const toX = (rate: number) => (logarithmic ? Math.log(rate) : rate);
   const [left, right] = paddedRange(
@@ -109,7 +123,7 @@ export function comparisonSvg({ source, encodes }: ExportedComparison, drawing: 
   const line = (on: readonly { readonly rate: number; readonly quality: number }[]) =>
     on.map(({ rate, quality }) => `${x(rate)},${y(quality)}`).join(' ');
   const text = (words: string, place: string, more = '') =>
-    `<text ${place} font-size="12" fill="#333333"${more}>${escaped(words)}</text>`;
+    `<text ${place} font-size="12" fill="${ink}"${more}>${escaped(words)}</text>`;
 
   const bottom = height - margin.bottom;
   const ticksX = logarithmic
@@ -121,7 +135,7 @@ export function comparisonSvg({ source, encodes }: ExportedComparison, drawing: 
       : [
           ...linearTicks(low, high, 6).map(
             (tick) =>
-              `<line x1="${margin.left}" x2="${width - margin.right}" y1="${y(tick)}" y2="${y(tick)}" stroke="#dddddd"/>` +
+              `<line x1="${margin.left}" x2="${width - margin.right}" y1="${y(tick)}" y2="${y(tick)}" stroke="${gridded}"/>` +
               text(
                 String(Number(tick.toFixed(4))),
                 `x="${margin.left - 8}" y="${y(tick)}"`,
@@ -130,7 +144,7 @@ export function comparisonSvg({ source, encodes }: ExportedComparison, drawing: 
           ),
           ...ticksX.map(
             (tick) =>
-              `<line x1="${x(tick)}" x2="${x(tick)}" y1="${margin.top}" y2="${bottom}" stroke="#dddddd"/>` +
+              `<line x1="${x(tick)}" x2="${x(tick)}" y1="${margin.top}" y2="${bottom}" stroke="${gridded}"/>` +
               text(bitrateText(tick), `x="${x(tick)}" y="${bottom + 18}"`, ' text-anchor="middle"'),
           ),
         ];
@@ -138,22 +152,35 @@ export function comparisonSvg({ source, encodes }: ExportedComparison, drawing: 
     const colour = colours[index % colours.length]!;
     const marks = on.map(
       ({ encode, rate, quality }) =>
-        `<path transform="translate(${x(rate)} ${y(quality)})" d="${markerOf(index)}" fill="${colour}" stroke="#ffffff">` +
+        `<path transform="translate(${x(rate)} ${y(quality)})" d="${markerOf(index)}" fill="${colour}" stroke="${paper}">` +
         `<title>${escaped(`${encode.label}: ${about.name} ${quality.toFixed(about.digits)} at ${bitrateText(rate)}`)}</title></path>`,
     );
     return `<g aria-label="${escaped(codec)}"><polyline points="${line(on)}" fill="none" stroke="${colour}" stroke-width="2"/>${marks.join('')}</g>`;
   });
-  const legend = series.map(({ codec, index }, i) => {
-    const place = margin.left + i * 150;
+  const hullLine = (on: string) =>
+    `<polyline points="${on}" fill="none" stroke="${hull}" stroke-opacity="0.15" stroke-width="8" stroke-linejoin="round"/>`;
+  const placed = (entry: number) => ({
+    left: margin.left + (entry % perRow) * 160,
+    middle: height - 18 + Math.floor(entry / perRow) * rowHeight,
+  });
+  const legend = series.map(({ codec, index }, entry) => {
+    const { left, middle } = placed(entry);
     return (
-      `<path transform="translate(${place + 6} ${height - 18})" d="${markerOf(index)}" fill="${colours[index % colours.length]}"/>` +
-      text(codec, `x="${place + 18}" y="${height - 14}"`)
+      `<path transform="translate(${left + 6} ${middle})" d="${markerOf(index)}" fill="${colours[index % colours.length]}"/>` +
+      text(codec, `x="${left + 18}" y="${middle + 4}"`)
     );
   });
+  if (series.length > 0) {
+    const { left, middle } = placed(series.length);
+    legend.push(
+      hullLine(`${left},${middle} ${left + 14},${middle}`) +
+        text('Convex hull', `x="${left + 22}" y="${middle + 4}"`),
+    );
+  }
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${tall}" width="${width}" height="${tall}" ` +
     `font-family="system-ui, sans-serif" role="img"><title>${escaped(`${about.name} over bitrate: ${source}`)}</title>` +
-    `<rect width="${width}" height="${height}" fill="#ffffff"/>` +
+    `<rect width="${width}" height="${tall}" fill="${paper}"/>` +
     text(`${about.name} over bitrate: ${source}`, `x="${margin.left}" y="24"`, ' font-weight="600"') +
     grid.join('') +
     text(
@@ -164,7 +191,7 @@ export function comparisonSvg({ source, encodes }: ExportedComparison, drawing: 
     (points.length === 0
       ? text(`No encode has a ${about.name}.`, `x="${width / 2}" y="${height / 2}"`, ' text-anchor="middle"')
       : '') +
-    `<polyline points="${line(convexHull(points))}" fill="none" stroke="#000000" stroke-opacity="0.15" stroke-width="8" stroke-linejoin="round"/>` +
+    hullLine(line(convexHull(points))) +
     `${curves.join('')}${legend.join('')}</svg>\n`
   );
 }
@@ -228,7 +255,7 @@ export function comparisonHtml(comparison: ExportedComparison, drawing: Drawing,
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escaped(title)}</title>` +
     `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src '${styleHash}'">` +
     `<meta name="viewport" content="width=device-width"><style>${style}</style></head><body><h1>${escaped(title)}</h1>` +
-    comparisonSvg(comparison, drawing) +
+    comparisonSvg(comparison, drawing, 'page') +
     `<h2>Encodes</h2><table class="numbers">${head(['Encode', ...shown.map((one) => one.name), 'Bitrate', 'Size', 'Speed', 'Worst moment'])}` +
     `<tbody>${rows.join('')}</tbody></table>` +
     (deltas.length === 0

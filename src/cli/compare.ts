@@ -2,10 +2,15 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type BdResult, bdQuality, bdRate, convexHull } from '../assessment/bd_rate.ts';
-import { comparisonHtml, comparisonStyle, comparisonSvg } from '../assessment/comparison_export.ts';
+import {
+  comparisonCsv,
+  comparisonHtml,
+  comparisonStyle,
+  comparisonSvg,
+  type ExportedComparison,
+} from '../assessment/comparison_export.ts';
 import { mosOf } from '../assessment/pooling.ts';
 import type { Assessment } from '../assessment/record.ts';
-import { csvLine } from '../assessment/report_csv.ts';
 import { printable, safeJson } from '../assessment/text.ts';
 import { parseLadders } from '../comparison/ladders.ts';
 import { type SearchResult, searchCrf } from '../comparison/search.ts';
@@ -187,7 +192,8 @@ function documentOf(
 ): string {
   if (format === 'json') return `${safeJson(record, 2)}\n`;
   if (format === 'junit') return junitReport(`omnivqa compare ${record.source.path}`, cases);
-  if (format === 'svg' || format === 'html') return drawingOf(record, format);
+  if (format === 'csv') return comparisonCsv(exportedOf(record));
+  if (format === 'svg' || format === 'html') return drawingOf(exportedOf(record), format);
   const metrics = (['vmaf', 'ssim', 'psnr'] as const).filter((name) =>
     record.encodes.some((one) => one.metrics && one.metrics[name] !== null),
   );
@@ -202,7 +208,6 @@ function documentOf(
   ]);
   const titles = metrics.map((name) => (name === 'psnr' ? 'PSNR, dB' : name.toUpperCase()));
   const head = ['encode', 'MOS', 'kb/s', 'bytes', 'speed', 'worst, s', ...titles];
-  if (format === 'csv') return [head, ...rows].map(csvLine).join('');
   const widths = head.map((name, at) => Math.max(name.length, ...rows.map((row) => row[at]!.length)));
   const aligned = record.encodes.filter(({ alignment }) => alignment === null);
   const hull = new Set(
@@ -243,9 +248,9 @@ function documentOf(
   return `${lines.join('\n')}\n`;
 }
 
-/** The MOS over the rate as a picture, or with everything else as a page. */
-function drawingOf({ source, encodes }: ComparisonRecord, format: 'svg' | 'html'): string {
-  const comparison = {
+/** The comparison as the editor exports it. */
+function exportedOf({ source, encodes }: ComparisonRecord): ExportedComparison {
+  return {
     source: basename(source.path),
     encodes: encodes.map((one) => ({
       id: JSON.stringify(one.arguments),
@@ -263,6 +268,10 @@ function drawingOf({ source, encodes }: ComparisonRecord, format: 'svg' | 'html'
       problems: one.alignment ? [...one.problems, one.alignment.message] : one.problems,
     })),
   };
+}
+
+/** The MOS over the rate as a picture, or with everything else as a page. */
+function drawingOf(comparison: ExportedComparison, format: 'svg' | 'html'): string {
   const drawing = { metric: 'mos', logarithmic: true } as const;
   if (format === 'svg') return comparisonSvg(comparison, drawing);
   const hash = createHash('sha256').update(comparisonStyle).digest('base64');
@@ -300,13 +309,20 @@ function casesOf(
   baseline: Baseline | null,
   { maxDrop }: CompareFlags,
 ): TestCase[] {
-  const cases = record.encodes.map(({ label, arguments: options, mos, seconds }, at): TestCase => {
+  const cases = record.encodes.map(({ label, arguments: options, alignment, mos, seconds }, at): TestCase => {
     const failures: string[] = [];
     const target = wanted[at]?.targetMos ?? null;
+    const before = baseline?.mos.get(settingsKey(options));
+    // What was scored is not the source as it was asked for: neither a pass nor a drop can be told from it.
+    if (alignment && (target !== null || before !== undefined)) {
+      failures.push(
+        `${label}: ${alignment.message} Its MOS of ${mos.toFixed(2)} is not held against anything.`,
+      );
+      return { name: label, seconds, failures, error: null };
+    }
     if (target !== null && mos < target) {
       failures.push(`${label}: MOS ${mos.toFixed(2)} misses its target of ${target}.`);
     }
-    const before = baseline?.mos.get(settingsKey(options));
     if (before !== undefined && before - mos > maxDrop) {
       failures.push(
         `${label}: MOS ${mos.toFixed(2)} is ${(before - mos).toFixed(2)} below the ${before.toFixed(2)} of ${baseline!.path}.`,

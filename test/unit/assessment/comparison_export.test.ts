@@ -41,7 +41,9 @@ describe('a comparison as a file', () => {
   it('is a drawing with every point, the curves and the hull', () => {
     const svg = comparisonSvg(comparison, drawing);
     expect(svg.split('<title>')).toHaveLength(encodes.length + 2);
-    expect(svg.split('<polyline')).toHaveLength(4);
+    // Two curves, the hull, and the hull's entry in the legend.
+    expect(svg.split('<polyline')).toHaveLength(5);
+    expect(svg).toContain('Convex hull');
     expect(svg).toContain('x crf 2: MOS 3.00 at 800 kb/s');
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
     for (const none of [
@@ -54,6 +56,22 @@ describe('a comparison as a file', () => {
     expect(
       comparisonSvg({ source: 'a', encodes: [encodes[0]!] }, { metric: 'mos', logarithmic: false }),
     ).not.toMatch(/NaN|Infinity/);
+  });
+
+  it('has a legend of as many rows as it needs', () => {
+    const many = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].flatMap((codec) => [encode(codec, 1), encode(codec, 2)]);
+    const heights = [encodes, many].map((shown) =>
+      Number(/viewBox="0 0 900 (\d+)"/.exec(comparisonSvg({ source: 'a', encodes: shown }, drawing))![1]),
+    );
+    expect(heights[1]! - heights[0]!).toBe(20);
+    const left = [...comparisonSvg({ source: 'a', encodes: many }, drawing).matchAll(/<text x="(\d+)"/g)];
+    expect(Math.max(...left.map(([, x]) => Number(x)))).toBeLessThan(800);
+  });
+
+  it('is drawn in the colours of its page, and alone on white', () => {
+    expect(comparisonSvg(comparison, drawing)).toContain('fill="#ffffff"');
+    expect(comparisonSvg(comparison, drawing)).not.toContain('var(');
+    expect(comparisonHtml(comparison, drawing, 'sha256-x')).not.toContain('#ffffff');
   });
 
   it('is a page with the drawing, the table and the deltas, which runs nothing', () => {

@@ -46,7 +46,7 @@ test('four CRFs and a second codec: a table, and the BD-rate that few points all
   const page = (await compare('--format', 'html', ...groups, ...other)).stdout;
   expect(page).toMatch(/^<!doctype html>/);
   expect(page.split('<tr><th scope="row">')).toHaveLength(7);
-  expect((await compare('--format', 'svg', ...groups, ...other)).stdout.split('<polyline')).toHaveLength(4);
+  expect((await compare('--format', 'svg', ...groups, ...other)).stdout.split('<polyline')).toHaveLength(5);
   // What was encoded and assessed is not done again.
   const again = JSON.parse((await compare('--format', 'json', ...groups)).stdout) as Compared;
   expect(again.encodes.map(({ key }) => key)).toEqual(encodes.slice(0, 4).map(({ key }) => key));
@@ -76,12 +76,20 @@ test('a ladder, its baseline, and what falls below it', async () => {
   expect([missed.status, missed.stderr]).toEqual([1, expect.stringMatching(/misses its target of 5/)]);
 });
 
-test('another frame rate is said and left out of the curves', async () => {
+test('another frame rate is said, left out of the curves and held against nothing', async () => {
   temporaryCache();
-  const { stdout } = await compare(...x264(30), ...x264(30, '-r', '5'));
-  expect(stdout).toMatch(
-    /It has 5 frames per second, the source 10\. It is left out of the curves and not compared frame by frame\./,
-  );
+  const settings = [...x264(30), ...x264(30, '-r', '5')];
+  const said = 'It has 5 frames per second, the source 10.';
+  const { stdout } = await compare(...settings);
+  expect(stdout).toContain(`${said} It is left out of the curves and not compared frame by frame.`);
+  const [head, ...rows] = (await compare('--format', 'csv', ...settings)).stdout.trimEnd().split(/\r?\n/);
+  expect(head).toContain(',frames_of_source,');
+  expect(rows).toEqual([expect.stringMatching(/,yes,/), expect.stringMatching(/,no,/)]);
+  const baseline = join(temporaryDirectory(), 'baseline.json');
+  await compare('--format', 'json', '-o', baseline, ...settings);
+  const gate = await compare('--fail-worse-than', baseline, ...settings);
+  expect([gate.status, gate.stderr]).toEqual([1, expect.stringContaining(said)]);
+  expect(gate.stderr).toContain('is not held against anything');
 });
 
 test.each([
