@@ -61,11 +61,22 @@ const hour = 3_600_000;
 /** Pieces that a killed process left: {@link besides}, but for what was moved aside, which the user may want. */
 const piece = /\.(partial|new)-\d+-[0-9a-f]{8}$/;
 const journal = /\.jsonl$/;
+/** Cuts of clips, which are large. */
+const cut = /(^|[\\/])cuts[\\/][0-9a-f]{64}\.mkv(\.json)?$/;
 
-/** Removes from a store what nobody comes back to: pieces of an hour ago, journals of a month ago. */
+/**
+ * Removes from a store what nobody comes back to: pieces of an hour ago, cuts that nobody asked for in a day, journals of
+ * a month ago.
+ */
 export async function tidy(store: string): Promise<void> {
   for (const name of await readdir(store, { recursive: true }).catch(() => [])) {
-    const oldest = piece.test(name) ? hour : journal.test(name) ? 30 * 24 * hour : null;
+    const oldest = piece.test(name)
+      ? hour
+      : cut.test(name)
+        ? 24 * hour
+        : journal.test(name)
+          ? 30 * 24 * hour
+          : null;
     if (oldest === null) continue;
     const file = join(store, name);
     const found = await stat(file).catch(() => null);

@@ -27,6 +27,7 @@ import { readFilmstrip, readStill } from '../video/stills.ts';
 import { assessVideo, type WindowStore } from './assess.ts';
 import { Chats } from './chats.ts';
 import { Contents } from './content.ts';
+import { Cuts } from './cuts.ts';
 import { isDeviceFailure, problemOf } from './devices.ts';
 import { Encodes, outputOf } from './encodes.ts';
 import { tidy, writeWhole } from './files.ts';
@@ -73,6 +74,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   const { store, unloadAfter = 5 * 60_000, idleAfter = 20 * 60_000, onIdle, onDeviceFailed } = options;
   const contents = new Contents(join(store, 'contents'));
   const encodes = new Encodes(join(store, 'encodes'), contents);
+  const cuts = new Cuts(join(store, 'cuts'), contents);
   const log = (level: 'info' | 'warning' | 'error', text: string): void =>
     connection.notify('log', { level, text });
   const loaded = new LoadedModel(unloadAfter, ({ code, message }) => log('warning', `${message} (${code})`));
@@ -307,7 +309,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   const rest = () => {
     clearTimeout(idling);
     idling = setTimeout(() => {
-      if (jobs.size === 0 && !encodes.busy && pulls === 0) onIdle?.();
+      if (jobs.size === 0 && !encodes.busy && !cuts.busy && pulls === 0) onIdle?.();
       else rest();
     }, idleAfter);
     idling.unref();
@@ -464,6 +466,10 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           signal,
           ...(id === undefined ? {} : { onState: (state) => connection.update('encode', { id, state }, id) }),
         });
+      },
+      async cut({ path, parts }, { signal }) {
+        rest();
+        return cuts.cut(path, parts, signal);
       },
       async still({ path, time, width }, { signal }) {
         rest();

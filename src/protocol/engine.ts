@@ -107,6 +107,14 @@ export interface EncodeFacts {
   readonly madeAt: number;
 }
 
+/** Parts of a clip, joined without loss. */
+export interface Cut {
+  /** Matroska of FFV1 with the picture alone; kept for a day after it was last asked for. */
+  readonly file: string;
+  /** On the clip's clock, s from its first frame, at the accuracy of frames. */
+  readonly parts: readonly Span[];
+}
+
 /** Where an encode that was asked for stands. */
 export interface EncodeState {
   /** `measuring`: it is made, and held against its source. */
@@ -229,6 +237,8 @@ export interface EngineService<R> {
       readonly options: readonly string[];
       readonly id?: string;
     }): EncodeFacts;
+    /** Parts of a clip, in order, as a clip: one that is kept, or cut now. */
+    cut(params: { readonly path: string; readonly parts: readonly Span[] }): Cut;
     still(params: { readonly path: string; readonly time: number; readonly width: number }): Still;
     /** The frames of a clip, s since the first, and the size of its pictures, px. */
     frames(params: { readonly path: string }): {
