@@ -2,6 +2,7 @@ import { normaliseArguments, outputArguments } from './arguments.ts';
 import { findCommands } from './commands.ts';
 import type { FoundCommand, SourceRange } from './found.ts';
 import { isLadderFile, type LadderProblem, parseLadders } from './ladders.ts';
+import { qualityScales } from './search.ts';
 import { type EncodeOutput, parseSettings, type SettingsProblem } from './settings.ts';
 
 /** One encode that a file describes: an output of a command, or a rung of a ladder. */
@@ -21,6 +22,8 @@ export interface FileEncode extends SourceRange {
   readonly targetMos: number | null;
   /** Where its CRF stands as digits, null where the file has none to replace. */
   readonly crfRange: SourceRange | null;
+  /** Whether another CRF can be tried in place of its own: {@link atCrf}. */
+  readonly crfSearch: boolean;
   /** What is not carried over when it is encoded. */
   readonly problems: readonly SettingsProblem[];
 }
@@ -69,6 +72,7 @@ export function encodesIn(text: string, language: string, file: string): FileEnc
           ladder: ladder.path,
           targetMos: rung.targetMos,
           crfRange: fieldRange(text, rung, rung.output.video?.crf ?? null),
+          crfSearch: hasScale(rung.output),
           problems,
         },
       ];
@@ -76,6 +80,26 @@ export function encodesIn(text: string, language: string, file: string): FileEnc
   );
   const encodes = [...commands, ...rungs].sort((a, b) => a.start - b.start || a.end - b.end);
   return { encodes: encodes.slice(0, mostEncodes), problems };
+}
+
+/** Whether a `-crf` of a scale that is known steers an encode. */
+const hasScale = ({ options, video }: EncodeOutput): boolean =>
+  options.some(([name]) => name === 'crf') &&
+  video !== null &&
+  Object.hasOwn(qualityScales, video.codec) &&
+  !/\bcrf=/.test(video.params ?? '');
+
+/** The same encode at another CRF, for one that the file has not written: everything else as it stands there. */
+export function atCrf(encode: FileEncode, crf: number): FileEncode {
+  const { video } = encode.output;
+  if (!video || video.crf === crf) return encode;
+  const options = [...new Map(encode.output.options).set('crf', String(crf))];
+  const output = { ...encode.output, video: { ...video, crf }, options };
+  const described = describeOutput(encode.output);
+  const label = encode.label.startsWith(described)
+    ? describeOutput(output) + encode.label.slice(described.length)
+    : `${encode.label}, crf ${crf}`;
+  return { ...encode, output, settings: settingsOf(output), label };
 }
 
 const settingsOf = (output: EncodeOutput): string => JSON.stringify(normaliseArguments(output));
@@ -109,6 +133,7 @@ function commandsOf(text: string, language: string): FileEncode[] {
           ladder: null,
           targetMos: null,
           crfRange: crfOf(text, command, output),
+          crfSearch: hasScale(output),
           problems,
         },
       ];

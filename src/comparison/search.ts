@@ -52,7 +52,7 @@ export async function searchCrf(
   measure: (crf: number) => Promise<number>,
   begin?: number,
 ): Promise<SearchResult> {
-  const scale = qualityScales[codec];
+  const scale = Object.hasOwn(qualityScales, codec) ? qualityScales[codec] : undefined;
   if (!scale) {
     throw new OmniError(
       'bad_usage',

@@ -17,6 +17,8 @@ export interface Settings extends ModelChoice {
   readonly hubEndpoint: string | null;
   /** GB that a model may take; null: what is free. */
   readonly memory: number | null;
+  /** Seconds of a source that are encoded in its place; null: all. */
+  readonly excerpt: number | null;
   readonly mosInExplorer: boolean;
   /** Whether records are kept in the workspace's `.omnivqa` folder too. */
   readonly inWorkspace: boolean;
@@ -29,6 +31,7 @@ export function settingsFor(uri?: vscode.Uri): Settings {
   const model = values.get<string>('model', 'nano').trim() || 'nano';
   const second = values.get<string>('refineModel', '').trim();
   const memory = values.get<number>('memory', 0);
+  const excerpt = values.get<number>('encodes.excerpt', 0);
   const windows = Math.round(values.get<number>('refineWindows', 3));
   return {
     model,
@@ -40,6 +43,7 @@ export function settingsFor(uri?: vscode.Uri): Settings {
     node: values.get<string>('nodePath', '').trim(),
     hubEndpoint: values.get<string>('hub.endpoint', '').trim() || null,
     memory: typeof memory === 'number' && memory > 0 ? memory : null,
+    excerpt: typeof excerpt === 'number' && excerpt >= 1 ? excerpt : null,
     mosInExplorer: values.get<boolean>('explorer.showMos', false),
     inWorkspace: values.get<boolean>('results.inWorkspace', false),
   };

@@ -6,7 +6,7 @@ import type { SerializedError } from './errors.ts';
 import type { Still } from './timeline.ts';
 
 /** Raised whenever a message of this file changes its meaning. */
-export const comparisonViewProtocol = 3;
+export const comparisonViewProtocol = 4;
 
 /** A part of the source with the quality that an encode has there. Seconds of presentation time. */
 export interface ComparedWindow {
@@ -49,6 +49,8 @@ export interface ComparedEncode {
 export interface ComparisonSnapshot {
   /** The source's file name. Untrusted text. */
   readonly source: string;
+  /** What holds for all figures, such as what part of the source was encoded; null: nothing. */
+  readonly note: string | null;
   readonly encodes: readonly ComparedEncode[];
   /** The host's clock when it was sent, for ages. Milliseconds since 1970. */
   readonly now: number;

@@ -7,7 +7,19 @@ import * as vscode from 'vscode';
 interface Outcome {
   readonly id: string;
   readonly kind: string;
-  readonly result?: { readonly mos: number; readonly bitrate: number; readonly aligned: boolean };
+  readonly result?: {
+    readonly mos: number;
+    readonly bitrate: number;
+    readonly bytes: number;
+    readonly aligned: boolean;
+    readonly excerpt: { readonly seconds: number; readonly duration: number; readonly error: number } | null;
+  };
+}
+
+/** What a search answers; see `SearchResult` in src/comparison/search.ts. */
+interface Found {
+  readonly crf: number | null;
+  readonly steps: readonly { readonly crf: number; readonly mos: number }[];
 }
 
 const folder = () => {
@@ -76,9 +88,11 @@ suite('Encodes in documents', () => {
     ]);
     assert.deepEqual(await lenses(document), [
       '1: Assess',
+      '1: Find CRF…',
       '1: Compare with…',
       '1: Compare all 3',
       '4: Assess 2 encodes',
+      '4: Find CRF…',
       '4: Compare with…',
     ]);
     await vscode.workspace
@@ -143,7 +157,7 @@ suite('Encodes in documents', () => {
     try {
       await until(vscode.languages.onDidChangeDiagnostics, () => problems().length > 0);
       const problem = problems().at(-1);
-      assert.match(problem?.message ?? '', /misses its target: MOS [1-5]\.\d\d, not/);
+      assert.match(problem?.message ?? '', /MOS [1-5]\.\d\d misses the target of/);
       const actions = await run<vscode.CodeAction[]>(
         'vscode.executeCodeActionProvider',
         document.uri,
@@ -157,6 +171,77 @@ suite('Encodes in documents', () => {
     } finally {
       await settings.update('threshold', undefined, vscode.ConfigurationTarget.Workspace);
       await document.save();
+    }
+  });
+
+  test('the highest CRF that reaches a MOS is found from the one that is written, and its encodes stay', async () => {
+    const document = await open('search.sh', [
+      'ffmpeg -i source.mp4 -c:v libx264 -preset ultrafast -crf 18 best.mp4',
+      'ffmpeg -i source.mp4 -c:v mpeg4 -q:v 5 other.mp4',
+    ]);
+    const [first] = await run<Outcome[]>('omnivqa.encodes.assess', document.uri, ['best.mp4:0#0']);
+    const target = (first?.result?.mos ?? 0) - 0.5;
+    const found = await run<Found>('omnivqa.encodes.findCrf', document.uri, ['best.mp4:0#0'], target);
+    assert.deepEqual(found.steps[0], { crf: 18, mos: first?.result?.mos });
+    assert.ok(found.crf !== null && found.crf > 18);
+    const mos = (crf: number | null) => found.steps.find((step) => step.crf === crf)?.mos ?? 0;
+    assert.ok(mos(found.crf) >= target);
+    // Either it meets the target closely, or the next CRF was measured to miss it.
+    assert.ok(mos(found.crf) - target <= 0.05 || mos(found.crf + 1) < target);
+    const actions = await run<vscode.CodeAction[]>(
+      'vscode.executeCodeActionProvider',
+      document.uri,
+      new vscode.Range(0, 0, 0, 10),
+    );
+    assert.deepEqual(
+      actions.filter(({ title }) => /^Use crf/.test(title)),
+      [],
+    );
+    const settings = vscode.workspace.getConfiguration('omnivqa');
+    await settings.update('threshold', target, vscode.ConfigurationTarget.Workspace);
+    try {
+      const advised = await run<vscode.CodeAction[]>(
+        'vscode.executeCodeActionProvider',
+        document.uri,
+        new vscode.Range(0, 0, 0, 10),
+      );
+      const [, advice] = /^Use crf (\d+): cheapest/.exec(advised[0]?.title ?? '') ?? [];
+      // Between two that were measured it may go a little further.
+      assert.ok(Number(advice) >= (found.crf ?? 0));
+    } finally {
+      await settings.update('threshold', undefined, vscode.ConfigurationTarget.Workspace);
+    }
+    // Another encoder's scale is not a CRF.
+    assert.equal(await run('omnivqa.encodes.findCrf', document.uri, ['other.mp4:0#0'], target), undefined);
+  });
+
+  test('an excerpt stands for a longer source, its encodes say so, and are not held against those of the whole', async () => {
+    const document = await open('excerpt.sh', [
+      'ffmpeg -i source.mp4 -c:v libx264 -preset ultrafast -crf 20 high.mp4',
+      'ffmpeg -i source.mp4 -c:v libx264 -preset ultrafast -crf 40 low.mp4',
+    ]);
+    const settings = vscode.workspace.getConfiguration('omnivqa');
+    const whole = await run<Outcome[]>('omnivqa.encodes.assess', document.uri, ['high.mp4:0#0']);
+    assert.equal(whole[0]?.result?.excerpt, null);
+    assert.doesNotMatch(await hover(document, 0), /chosen by its scenes/);
+    await settings.update('encodes.excerpt', 1, vscode.ConfigurationTarget.Workspace);
+    try {
+      const parts = await run<Outcome[]>('omnivqa.encodes.compareAll', document.uri);
+      for (const { result } of parts) {
+        assert.equal(result?.excerpt?.seconds, 1);
+        assert.equal(result.excerpt.duration, 2);
+        assert.ok(result.excerpt.error >= 0);
+        assert.equal(result.aligned, true);
+      }
+      assert.ok((parts[0]?.result?.bytes ?? 0) < (whole[0]?.result?.bytes ?? 0));
+      assert.match(await hover(document, 0), /1 of 2 s of the source were encoded, chosen by its scenes/);
+      // A source that is no longer than the excerpt is encoded as a whole.
+      await settings.update('encodes.excerpt', 2, vscode.ConfigurationTarget.Workspace);
+      const [again] = await run<Outcome[]>('omnivqa.encodes.assess', document.uri, ['high.mp4:0#0']);
+      assert.equal(again?.result?.excerpt, null);
+      assert.equal(again?.result?.bytes, whole[0]?.result?.bytes);
+    } finally {
+      await settings.update('encodes.excerpt', undefined, vscode.ConfigurationTarget.Workspace);
     }
   });
 
@@ -180,11 +265,13 @@ suite('Encodes in documents', () => {
     const settings = vscode.workspace.getConfiguration('omnivqa');
     await settings.update('threshold', (best + worst) / 2, vscode.ConfigurationTarget.Workspace);
     try {
-      await until(vscode.languages.onDidChangeDiagnostics, () => problems().length === 1);
+      // Neither meets the target, not even the better one: what was scored is not the source.
+      await until(vscode.languages.onDidChangeDiagnostics, () => problems().length === 2);
+      assert.match(problems()[0]?.message ?? '', /held against no target.*frames per second/);
       const actions = await run<vscode.CodeAction[]>(
         'vscode.executeCodeActionProvider',
         document.uri,
-        problems()[0]?.range,
+        problems()[1]?.range,
       );
       assert.ok(!actions.some(({ title }) => /cheapest/.test(title)));
     } finally {
@@ -207,7 +294,7 @@ suite('Encodes in documents', () => {
     const missed = () =>
       vscode.languages.getDiagnostics(document.uri).filter(({ code }) => code === 'misses-target');
     await until(vscode.languages.onDidChangeDiagnostics, () => missed().length === 1);
-    assert.match(missed()[0]?.message ?? '', /^low misses its target/);
+    assert.match(missed()[0]?.message ?? '', /^low: MOS [1-5]\.\d\d misses the target of 5\.0/);
   });
 
   test('nothing that a command names is run: a hostile one fails as an encoder that is not there', async () => {

@@ -1,16 +1,18 @@
 import * as vscode from 'vscode';
 import type { FileEncode } from '../../comparison/encodes.ts';
+import { qualityScales, type SearchResult } from '../../comparison/search.ts';
+import { askText, pickSeveral } from '../asking.ts';
 import type { Clips } from '../clips.ts';
 import type { Command } from '../commands.ts';
 import { Owner } from '../disposables.ts';
 import type { Timelines } from '../timelines.ts';
-import { EncodeDocuments, isRead } from './documents.ts';
+import { EncodeDocuments, isRead, rangeOf } from './documents.ts';
 import { EncodeHints } from './hints.ts';
 import { EncodeHovers } from './hovers.ts';
 import { LadderTests } from './ladder_tests.ts';
 import { EncodeLenses } from './lenses.ts';
 import { ComparisonPanels } from './panels.ts';
-import { EncodeProblems } from './problems.ts';
+import { EncodeProblems, targetOf } from './problems.ts';
 import { EncodeResults } from './results.ts';
 import { type EncodeOutcome, EncodeRuns } from './runs.ts';
 import { Sources } from './sources.ts';
@@ -62,6 +64,10 @@ export class Comparison extends Owner {
         if (document && all.length > 1) this.#panels.show(document);
         return this.#run(document, all);
       },
+      'omnivqa.encodes.findCrf': async (clicked, ids, target) => {
+        const { document, encodes } = await this.#meant(clicked, ids);
+        return this.#findCrf(document, encodes, typeof target === 'number' ? target : null);
+      },
       'omnivqa.encodes.chooseSource': async (clicked) => {
         const { document } = await this.#meant(clicked, []);
         if (document) await this.#sources.choose(document, true, null);
@@ -107,6 +113,80 @@ export class Comparison extends Owner {
     return { document: uri, encodes, all };
   }
 
+  /**
+   * Searches the highest CRF of the first of these that has one, and offers to write it where the encode is written.
+   *
+   * @param asked MOS to reach; null: the user is asked.
+   */
+  async #findCrf(
+    document: vscode.Uri | null,
+    encodes: readonly FileEncode[],
+    asked: number | null,
+  ): Promise<SearchResult | undefined> {
+    const encode = encodes.find(({ crfSearch }) => crfSearch);
+    if (!document || !encode) {
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t(
+          'There is no CRF to search here: put the cursor into a command or rung that encodes with {0} and a CRF.',
+          Object.keys(qualityScales).join(', '),
+        ),
+      );
+      return undefined;
+    }
+    const target = asked ?? (await askTarget(targetOf(document, encode)));
+    if (target === null) return undefined;
+    const found = await this.#runs.search(document, encode, target);
+    if (!found) return undefined;
+    const { crf, steps } = found;
+    const measured = vscode.l10n.t('{0} encodes were measured.', steps.length);
+    const plot = vscode.l10n.t('Show the Comparison');
+    const say = (text: string, ...actions: string[]) =>
+      vscode.window.showInformationMessage(`${encode.label}: ${text} ${measured}`, ...actions, plot);
+    const act = async () => {
+      if (crf === null) {
+        const best = steps.reduce((a, b) => (b.mos > a.mos ? b : a));
+        return say(
+          vscode.l10n.t(
+            'no CRF reaches MOS {0}; crf {1} has {2}.',
+            target.toFixed(1),
+            best.crf,
+            best.mos.toFixed(2),
+          ),
+        );
+      }
+      const { mos } = steps.find((step) => step.crf === crf)!;
+      const write = vscode.l10n.t('Write crf {0}', crf);
+      const different = encode.crfRange !== null && crf !== encode.output.video?.crf;
+      const text = vscode.l10n.t(
+        'crf {0} is the highest that reaches MOS {1}: it has {2}.',
+        crf,
+        target.toFixed(1),
+        mos.toFixed(2),
+      );
+      const answer = await say(text, ...(different ? [write] : []));
+      if (answer === write) await this.#writeCrf(document, encode.id, crf);
+      return answer;
+    };
+    void act().then((answer) => answer === plot && this.#panels.show(document));
+    return found;
+  }
+
+  /** Writes a CRF where an encode has one now: the file may have been edited while it was searched. */
+  async #writeCrf(uri: vscode.Uri, id: string, crf: number): Promise<void> {
+    const document = await vscode.workspace.openTextDocument(uri);
+    const { encodes } = await this.#documents.of(document);
+    const range = encodes.find((one) => one.id === id)?.crfRange;
+    if (!range) {
+      void vscode.window.showWarningMessage(
+        vscode.l10n.t('That encode is not there any more, or has no CRF now. Write crf {0} yourself.', crf),
+      );
+      return;
+    }
+    const edit = new vscode.WorkspaceEdit();
+    edit.replace(uri, rangeOf(document, range), String(crf));
+    await vscode.workspace.applyEdit(edit);
+  }
+
   async #run(
     document: vscode.Uri | null,
     encodes: readonly FileEncode[],
@@ -129,7 +209,7 @@ export class Comparison extends Owner {
     if (failed) {
       const show = vscode.l10n.t('Show Log');
       void vscode.window
-        .showErrorMessage(`${labels('failed')}: ${failed.failure}`, show)
+        .showErrorMessage(`${labels('failed')}: ${failed.error.message} ${failed.error.next}`, show)
         .then((answer) => answer === show && this.#clips.log.show());
     }
     return outcomes;
@@ -152,11 +232,29 @@ export class Comparison extends Owner {
         };
       }),
     );
-    const picked = await vscode.window.showQuickPick(items, {
-      canPickMany: true,
+    const picked = await pickSeveral(items, {
       matchOnDescription: true,
       title: vscode.l10n.t('Compare {0} with…', chosen.map(({ label }) => label).join(', ')),
     });
     return picked && picked.length > 0 ? picked.map(({ encode }) => encode) : null;
   }
+}
+
+/** Asks for the MOS to reach; null: the user gave up. */
+async function askTarget(usual: number | null): Promise<number | null> {
+  const typed = await askText({
+    title: vscode.l10n.t('Find the highest CRF that reaches a MOS'),
+    prompt: vscode.l10n.t('The MOS to reach, more than 1 and at most 5'),
+    value: String(usual ?? 4),
+    validateInput: (text) =>
+      targetIn(text) === null
+        ? vscode.l10n.t('Write a number that is more than 1 and at most 5, as 4.0.')
+        : undefined,
+  });
+  return typed === undefined ? null : targetIn(typed);
+}
+
+function targetIn(text: string): number | null {
+  const value = Number(text.trim().replace(',', '.'));
+  return text.trim() !== '' && value > 1 && value <= 5 ? value : null;
 }

@@ -1,8 +1,8 @@
 import * as vscode from 'vscode';
 import { Owner } from '../disposables.ts';
-import { settingsFor } from '../settings.ts';
 import { byLine, type EncodeDocuments, isRead } from './documents.ts';
 import { isShown } from './lenses.ts';
+import { missedTarget, targetOf } from './problems.ts';
 import type { EncodeResults } from './results.ts';
 import { ageText, resultText, staleText } from './words.ts';
 
@@ -71,8 +71,8 @@ export class EncodeHints extends Owner {
         if (!first) continue;
         const stale = known.find((one) => one.stale !== null)?.stale ?? null;
         const missed = known.some(({ result, encode }) => {
-          const target = encode?.targetMos ?? settingsFor(document.uri).threshold;
-          return target !== null && result.mos < target;
+          const target = encode ? targetOf(document.uri, encode) : null;
+          return target !== null && missedTarget(result, target) !== null;
         });
         const text = [
           ...(more.length > 0

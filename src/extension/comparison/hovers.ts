@@ -9,7 +9,7 @@ import { type EncodeDocuments, rangeOf, selector } from './documents.ts';
 import { isShown } from './lenses.ts';
 import type { EncodeResults, KnownResult } from './results.ts';
 import { sparkline } from './sparkline.ts';
-import { ageText, bytesText, speedText, staleText } from './words.ts';
+import { ageText, bytesText, excerptText, speedText, staleText } from './words.ts';
 
 /** Width of the picture in a hover, px. */
 const pictureWidth = 200;
@@ -67,10 +67,13 @@ export class EncodeHovers extends Owner implements vscode.HoverProvider {
     const rows: [string, string][] = [
       [
         vscode.l10n.t('Quality'),
-        `MOS ${result.mos.toFixed(2)}` +
+        `MOS ${result.mos.toFixed(2)}${result.excerpt ? ` ±${result.excerpt.error.toFixed(2)}` : ''}` +
           (target === null ? '' : ` (${vscode.l10n.t('target {0}', target.toFixed(1))})`),
       ],
-      [vscode.l10n.t('Size'), `${bitrateText(result.bitrate)}, ${bytesText(result.bytes)}`],
+      [
+        vscode.l10n.t('Size'),
+        [bitrateText(result.bitrate), ...(result.excerpt ? [] : [bytesText(result.bytes)])].join(', '),
+      ],
       ...(result.speed === null
         ? []
         : [[vscode.l10n.t('Encoding'), speedText(result.speed)] satisfies [string, string]]),
@@ -89,6 +92,7 @@ export class EncodeHovers extends Owner implements vscode.HoverProvider {
       );
     }
     const left = encode.problems.filter(({ code }) => code === 'option_ignored' || code === 'filter_ignored');
+    if (result.excerpt) text.appendMarkdown(`$(info) ${plain(excerptText(result.excerpt))}\n\n`);
     for (const problem of result.problems.slice(0, 5))
       text.appendMarkdown(`$(warning) ${plain(problem)}\n\n`);
     for (const { message } of left.slice(0, 5)) text.appendMarkdown(`$(info) ${plain(message)}\n\n`);

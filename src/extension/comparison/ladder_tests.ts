@@ -4,7 +4,7 @@ import type { FileEncode } from '../../comparison/encodes.ts';
 import { serialized } from '../clips.ts';
 import { Owner } from '../disposables.ts';
 import { type EncodeDocuments, isLadder, ladderGlob, rangeOf } from './documents.ts';
-import { targetOf } from './problems.ts';
+import { missedTarget, targetOf } from './problems.ts';
 import type { EncodeRuns } from './runs.ts';
 import { resultText } from './words.ts';
 
@@ -136,16 +136,17 @@ export class LadderTests extends Owner {
         const outcome = outcomes.find(({ id }) => id === encode.id);
         const took = Date.now() - begun;
         if (!outcome || outcome.kind === 'cancelled') run.skipped(item);
-        else if (outcome.kind === 'failed') run.errored(item, new vscode.TestMessage(outcome.failure), took);
-        else {
+        else if (outcome.kind === 'failed') {
+          const { message, next } = outcome.error;
+          run.errored(item, new vscode.TestMessage(`${message} ${next}`), took);
+        } else {
           const { result } = outcome;
           const target = targetOf(uri, encode);
           run.appendOutput(`${encode.label}: ${resultText(result)}\r\n`, undefined, item);
-          if (target === null || result.mos >= target) run.passed(item, took);
+          const missed = target === null ? null : missedTarget(result, target);
+          if (missed === null) run.passed(item, took);
           else {
-            const message = new vscode.TestMessage(
-              vscode.l10n.t('MOS {0} misses the target of {1}.', result.mos.toFixed(2), target.toFixed(1)),
-            );
+            const message = new vscode.TestMessage(missed);
             if (item.range) message.location = new vscode.Location(uri, item.range);
             run.failed(item, message, took);
           }

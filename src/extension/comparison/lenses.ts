@@ -49,6 +49,8 @@ export class EncodeLenses extends Owner implements vscode.CodeLensProvider {
           'omnivqa.encodes.assess',
           ids,
         );
+        if (here.some(({ crfSearch }) => crfSearch))
+          add(vscode.l10n.t('Find CRF…'), 'omnivqa.encodes.findCrf', ids);
         if (encodes.length > here.length) {
           add(vscode.l10n.t('Compare with…'), 'omnivqa.encodes.compareWith', ids);
           if (line === document.positionAt(encodes[0]?.start ?? 0).line)

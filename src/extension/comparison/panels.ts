@@ -24,6 +24,7 @@ import { Page } from '../page.ts';
 import { type Timelines, webviewPort } from '../timelines.ts';
 import type { EncodeResult, EncodeResults } from './results.ts';
 import type { EncodeRuns } from './runs.ts';
+import { excerptText, shareText } from './words.ts';
 
 /** Parts that every comparison is made of. */
 interface Parts {
@@ -127,8 +128,8 @@ class ComparisonPanel extends Owner {
   /** The clip that the shown encodes are of. */
   #source(): string {
     if (!vscode.workspace.isTrusted) throw untrusted();
-    const source = this.#results()[0]?.source.path;
-    return source ?? notMeasured();
+    const [first] = this.#results();
+    return first?.excerpt?.path ?? first?.source.path ?? notMeasured();
   }
 
   async #pictures(
@@ -173,7 +174,7 @@ class ComparisonPanel extends Owner {
       title: vscode.l10n.t('Export the comparison'),
     });
     if (!target) return;
-    const comparison = { source: basename(clip), encodes: results.map(measured) };
+    const comparison = { source: nameOf(results[0]) ?? basename(clip), encodes: results.map(exported) };
     const drawing = { metric, logarithmic };
     const text = {
       html: () => comparisonHtml(comparison, drawing, styleHash()),
@@ -215,7 +216,8 @@ class ComparisonPanel extends Owner {
       });
     }
     this.#connection.update('snapshot', {
-      source: basename(results[0]?.source.path ?? this.#document.path),
+      source: nameOf(results[0]) ?? basename(this.#document.path),
+      note: noteOf(results),
       encodes: [...known.values()],
       now: Date.now(),
       error: null,
@@ -228,6 +230,25 @@ class ComparisonPanel extends Owner {
     return latest ? this.#parts.results.like(this.#document, latest) : [];
   }
 }
+
+/** What the compared encodes are of: "film.mp4", "film.mp4, 20 of 183 s". */
+const nameOf = (result: EncodeResult | undefined): string | null =>
+  result
+    ? [basename(result.source.path), ...(result.excerpt ? [shareText(result.excerpt)] : [])].join(', ')
+    : null;
+
+/** What holds for the figures of all results: what part of the source they are of, with the largest of their errors. */
+function noteOf(results: readonly EncodeResult[]): string | null {
+  const excerpts = results.flatMap(({ excerpt }) => excerpt ?? []);
+  const [worst] = excerpts.sort((a, b) => b.error - a.error);
+  return worst ? excerptText(worst) : null;
+}
+
+/** A result with everything that is to be known of it away from the panel. */
+const exported = (result: EncodeResult): ComparedEncode => {
+  const { problems, ...one } = measured(result);
+  return { ...one, problems: result.excerpt ? [excerptText(result.excerpt), ...problems] : problems };
+};
 
 const styleHash = () => `sha256-${createHash('sha256').update(comparisonStyle).digest('base64')}`;
 

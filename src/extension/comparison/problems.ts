@@ -133,20 +133,8 @@ export class EncodeProblems extends Owner implements vscode.CodeActionProvider {
         ? rangeOf(document, encode.crfRange)
         : firstLine(document, rangeOf(document, encode));
       const target = targetOf(document.uri, encode);
-      if (target !== null && result.mos < target) {
-        found.push(
-          finding(
-            range,
-            vscode.l10n.t(
-              '{0} misses its target: MOS {1}, not {2}.',
-              encode.label,
-              result.mos.toFixed(2),
-              target.toFixed(1),
-            ),
-            'misses-target',
-          ),
-        );
-      }
+      const missed = target === null ? null : missedTarget(result, target);
+      if (missed !== null) found.push(finding(range, `${encode.label}: ${missed}`, 'misses-target'));
       if (encode.ladder === null || !result.aligned) continue;
       const others = valid.filter(
         (other) => other.encode.ladder === encode.ladder && other.encode !== encode && other.result.aligned,
@@ -178,6 +166,22 @@ export class EncodeProblems extends Owner implements vscode.CodeActionProvider {
 /** The MOS that an encode should reach: what its file says, otherwise the user's target. */
 export const targetOf = (document: vscode.Uri, encode: FileEncode): number | null =>
   encode.targetMos ?? settingsFor(document).threshold;
+
+/**
+ * Why a result does not count as meeting a target, in words; null: it does. The MOS of an encode of other frames than its
+ * source's is held against nothing, also where it is high.
+ */
+export function missedTarget({ mos, aligned, problems }: EncodeResult, target: number): string | null {
+  if (!aligned) {
+    return vscode.l10n.t(
+      'It is held against no target, as it is not frame for frame its source. {0}',
+      problems.at(-1) ?? '',
+    );
+  }
+  return mos < target
+    ? vscode.l10n.t('MOS {0} misses the target of {1}.', mos.toFixed(2), target.toFixed(1))
+    : null;
+}
 
 /** The cheapest CRF by what was measured of the encodes that differ from this one in nothing else. */
 function adviceFor(measured: readonly EncodeResult[], like: EncodeResult, target: number): CrfAdvice | null {

@@ -16,6 +16,16 @@ export interface EncodeResult extends Measured {
   readonly crf: number | null;
   /** The clip that was encoded, as it was. */
   readonly source: { readonly path: string; readonly size: number; readonly mtime: number };
+  /**
+   * The parts of the source that were encoded in its place: their file, how much of it they are, s, and by how much a MOS
+   * may differ from that of the whole. Null (in results of earlier versions undefined): the whole was.
+   */
+  readonly excerpt?: {
+    readonly path: string;
+    readonly seconds: number;
+    readonly duration: number;
+    readonly error: number;
+  } | null;
   /** The encode as the engine keeps it: the picture alone. */
   readonly encoded: string;
   /** Version of the encoder's ffmpeg. */
@@ -86,9 +96,14 @@ export class EncodeResults extends Owner {
     );
   }
 
-  /** Every result of a document that was measured on one clip as it was, with one model, the newest of each settings. */
-  like(document: vscode.Uri, { source, model }: EncodeResult): readonly EncodeResult[] {
-    const all = this.#of(document).filter((one) => isSameFile(one.source, source) && one.model === model);
+  /**
+   * Every result of a document that was measured on one clip as it was, or on the same parts of it, with one model, the
+   * newest of each settings.
+   */
+  like(document: vscode.Uri, { source, excerpt, model }: EncodeResult): readonly EncodeResult[] {
+    const all = this.#of(document).filter(
+      (one) => isSameFile(one.source, source) && one.excerpt?.path === excerpt?.path && one.model === model,
+    );
     return [...new Map(all.map((one) => [one.settings, one])).values()];
   }
 

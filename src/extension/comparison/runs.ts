@@ -4,13 +4,16 @@ import * as vscode from 'vscode';
 import { mosOf } from '../../assessment/pooling.ts';
 import type { Assessment } from '../../assessment/record.ts';
 import type { FileEncode } from '../../comparison/encodes.ts';
+import { type SearchResult, searchCrf } from '../../comparison/search.ts';
 import type { EncodeFacts, EncodeState } from '../../protocol/engine.ts';
-import { OmniError } from '../../protocol/errors.ts';
+import { OmniError, type SerializedError } from '../../protocol/errors.ts';
+import { reviveError } from '../../protocol/rpc.ts';
 import type { JobState } from '../../protocol/timeline.ts';
 import { type Clips, priorities, serialized, untrusted } from '../clips.ts';
 import { Owner } from '../disposables.ts';
 import { settingsFor } from '../settings.ts';
 import { durationText, encodeText, jobText } from '../words.ts';
+import { type EncodedSource, encodedSource, excerptFacts } from './excerpts.ts';
 import type { EncodeResult, EncodeResults } from './results.ts';
 import type { Sources } from './sources.ts';
 
@@ -18,8 +21,11 @@ import type { Sources } from './sources.ts';
 export type EncodeOutcome = { readonly id: string } & (
   | { readonly kind: 'done'; readonly result: EncodeResult }
   | { readonly kind: 'cancelled' }
-  | { readonly kind: 'failed'; readonly failure: string }
+  | { readonly kind: 'failed'; readonly error: SerializedError }
 );
+
+/** Ends a search from within. */
+class Cancelled extends Error {}
 
 /** An encode that is being made or assessed. */
 interface Active {
@@ -28,6 +34,8 @@ interface Active {
   readonly abort: AbortController;
   /** What the encoder says, until it has ended. */
   state: EncodeState | null;
+  /** Whether what is encoded is still being chosen and cut. */
+  preparing: boolean;
   /** The encoded file, as soon as there is one. */
   file: vscode.Uri | null;
 }
@@ -59,6 +67,7 @@ export class EncodeRuns extends Owner {
     const active = this.#of(document).filter(({ encode }) => ids.includes(encode.id));
     const [one] = active;
     if (!one) return null;
+    if (one.preparing) return vscode.l10n.t('preparing the excerpt');
     const job = one.file && this.#clips.state(one.file).job?.state;
     return job ? jobText(job) : one.state ? encodeText(one.state) : vscode.l10n.t('encoding');
   }
@@ -97,12 +106,81 @@ export class EncodeRuns extends Owner {
       const taken = source ?? asked;
       if (taken) sources.set(encode.id, taken);
     }
+    const title = vscode.l10n.t('Assessing {0} encodes of {1}', encodes.length, basename(document.path));
+    return this.#shown(document, title, encodes.length, token, (abort, ended) => {
+      const prepare = this.#preparing(document, abort.signal);
+      return Promise.all(
+        encodes.map(async (encode) => {
+          const source = sources.get(encode.id);
+          const outcome: EncodeOutcome = source
+            ? await this.#runOne(document, encode, source, prepare, abort)
+            : { id: encode.id, kind: 'cancelled' };
+          ended();
+          return outcome;
+        }),
+      );
+    });
+  }
+
+  /**
+   * Searches the highest CRF of an encode that reaches a MOS, with everything else as it is written; begins with the CRF
+   * that stands there. What is measured on the way is kept as a result of that encode.
+   *
+   * @param target MOS, 1 to 5
+   * @returns null where the user cancels.
+   * @throws OmniError `bad_usage` for an encoder without a known scale; what encoding or assessing fails with; where the
+   *   workspace is not trusted.
+   */
+  async search(document: vscode.Uri, encode: FileEncode, target: number): Promise<SearchResult | null> {
+    if (!vscode.workspace.isTrusted) throw untrusted();
+    const source =
+      (await this.#sources.of(document, encode)) ??
+      (await this.#sources.choose(document, false, encode.source));
+    if (!source) return null;
+    const { atCrf } = await import('../../comparison/encodes.ts');
+    const { codec = '', crf = null } = encode.output.video ?? {};
+    const title = vscode.l10n.t('Searching the CRF of {0} for MOS {1}', encode.label, target.toFixed(1));
+    return this.#shown(document, title, null, undefined, async (abort, ended) => {
+      const prepare = this.#preparing(document, abort.signal);
+      const measure = async (tried: number) => {
+        const outcome = await this.#runOne(document, atCrf(encode, tried), source, prepare, abort);
+        ended();
+        if (outcome.kind === 'failed') throw reviveError(outcome.error);
+        if (outcome.kind === 'cancelled') throw new Cancelled();
+        const { aligned, mos, problems } = outcome.result;
+        if (!aligned) {
+          throw new OmniError(
+            'bad_usage',
+            vscode.l10n.t('The encode is not frame for frame its source. {0}', problems.at(-1) ?? ''),
+            vscode.l10n.t('Keep the frame rate and the frames of the source, then search again.'),
+          );
+        }
+        return mos;
+      };
+      try {
+        return await searchCrf(codec, target, measure, crf ?? undefined);
+      } catch (error) {
+        if (error instanceof Cancelled) return null;
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Shows progress of work on a document's encodes, which can be cancelled there.
+   *
+   * @param total How many encodes there will be; null: nobody knows yet.
+   * @param work Calls `ended` with each.
+   */
+  async #shown<T>(
+    document: vscode.Uri,
+    title: string,
+    total: number | null,
+    token: vscode.CancellationToken | undefined,
+    work: (abort: AbortController, ended: () => void) => Promise<T>,
+  ): Promise<T> {
     return vscode.window.withProgress(
-      {
-        location: vscode.ProgressLocation.Notification,
-        title: vscode.l10n.t('Assessing {0} encodes of {1}', encodes.length, basename(document.path)),
-        cancellable: true,
-      },
+      { location: vscode.ProgressLocation.Notification, title, cancellable: true },
       async (progress, cancelled) => {
         const abort = new AbortController();
         const stopping = [token, cancelled].map((one) => one?.onCancellationRequested(() => abort.abort()));
@@ -112,27 +190,24 @@ export class EncodeRuns extends Owner {
           const all = this.#of(document);
           const now = all.find(({ state }) => state && state.phase !== 'waiting') ?? all[0];
           const seconds = (Date.now() - begun) / 1000;
-          const said = [vscode.l10n.t('{0} of {1} done', over, encodes.length)];
+          const said = [
+            total === null
+              ? vscode.l10n.t('{0} measured', over)
+              : vscode.l10n.t('{0} of {1} done', over, total),
+          ];
           if (now) said.push(`${now.encode.label}: ${this.state(document, [now.encode.id])}`);
-          if (over > 0 && over < encodes.length) {
-            const left = durationText((seconds / over) * (encodes.length - over));
+          if (total !== null && over > 0 && over < total) {
+            const left = durationText((seconds / over) * (total - over));
             said.push(vscode.l10n.t('about {0} left', left));
           }
           progress.report({ increment, message: said.join(' · ') });
         };
         const following = this.onDidChange(() => report());
         try {
-          return await Promise.all(
-            encodes.map(async (encode) => {
-              const source = sources.get(encode.id);
-              const outcome: EncodeOutcome = source
-                ? await this.#runOne(document, encode, source, abort)
-                : { id: encode.id, kind: 'cancelled' };
-              over += 1;
-              report(100 / encodes.length);
-              return outcome;
-            }),
-          );
+          return await work(abort, () => {
+            over += 1;
+            report(total === null ? 0 : 100 / total);
+          });
         } finally {
           following.dispose();
           for (const one of stopping) one?.dispose();
@@ -146,6 +221,16 @@ export class EncodeRuns extends Owner {
     for (const { abort } of document ? this.#of(document) : this.#active) abort.abort();
   }
 
+  /** What is encoded of a source, found out once for all encodes of a run. */
+  #preparing(document: vscode.Uri, signal: AbortSignal): (source: vscode.Uri) => Promise<EncodedSource> {
+    const known = new Map<string, Promise<EncodedSource>>();
+    return (source) => {
+      const made = known.get(source.fsPath) ?? encodedSource(this.#clips, document, source, signal);
+      known.set(source.fsPath, made);
+      return made;
+    };
+  }
+
   #of(document: vscode.Uri): Active[] {
     return [...this.#active].filter((one) => one.document.toString() === document.toString());
   }
@@ -154,10 +239,12 @@ export class EncodeRuns extends Owner {
     document: vscode.Uri,
     encode: FileEncode,
     source: vscode.Uri,
+    prepare: (source: vscode.Uri) => Promise<EncodedSource>,
     abort: AbortController,
   ): Promise<EncodeOutcome> {
     const { id } = encode;
-    const active: Active = { document, encode, abort, state: null, file: null };
+    const preparing = settingsFor(document).excerpt !== null;
+    const active: Active = { document, encode, abort, state: null, preparing, file: null };
     const { signal } = abort;
     this.#active.add(active);
     this.#changed.fire();
@@ -165,9 +252,12 @@ export class EncodeRuns extends Owner {
     signal.addEventListener('abort', stop);
     try {
       const { size, mtimeMs } = await stat(source.fsPath);
+      const from = await prepare(source);
+      active.preparing = false;
+      if (!this.disposed) this.#changed.fire();
       const options = JSON.parse(encode.settings) as string[];
       const facts = await this.#clips.encode(
-        { path: source.fsPath, options, label: encode.label },
+        { path: from.path, options, label: encode.label },
         signal,
         (state) => {
           active.state = state;
@@ -182,11 +272,8 @@ export class EncodeRuns extends Owner {
         fresh: false,
       });
       if (outcome === 'cancelled' || signal.aborted) return { id, kind: 'cancelled' };
-      if (!record || error) {
-        const { message, next } = error ?? serialized(error);
-        return { id, kind: 'failed', failure: `${message} ${next}` };
-      }
-      const result = resultOf(document, encode, record, facts, {
+      if (!record || error) return { id, kind: 'failed', error: error ?? serialized(error) };
+      const result = resultOf(document, encode, record, facts, from, {
         path: source.fsPath,
         size,
         mtime: mtimeMs,
@@ -195,9 +282,10 @@ export class EncodeRuns extends Owner {
       return { id, kind: 'done', result };
     } catch (error) {
       if (OmniError.is(error, 'cancelled') || signal.aborted) return { id, kind: 'cancelled' };
-      const { message, next, stderr } = serialized(error);
+      const failure = serialized(error);
+      const { message, next, stderr } = failure;
       this.#clips.log.error(`${encode.label}: ${message} ${next}${stderr ? `\n${stderr}` : ''}`);
-      return { id, kind: 'failed', failure: `${message} ${next}` };
+      return { id, kind: 'failed', error: failure };
     } finally {
       signal.removeEventListener('abort', stop);
       this.#active.delete(active);
@@ -211,6 +299,7 @@ function resultOf(
   encode: FileEncode,
   record: Assessment,
   { file, encoder, bytes, speed, metrics, problems, alignment }: EncodeFacts,
+  from: EncodedSource,
   source: EncodeResult['source'],
 ): EncodeResult {
   const timeline = record.timeline.map(({ start, end, score }) => ({ start, end, mos: mosOf(score) }));
@@ -224,6 +313,7 @@ function resultOf(
     codec: encode.output.video?.codec ?? '',
     crf: encode.output.video?.crf ?? null,
     source,
+    excerpt: excerptFacts(from, record),
     encoded: file,
     encoder,
     bytes,

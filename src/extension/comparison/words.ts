@@ -9,15 +9,30 @@ export function bytesText(bytes: number): string {
   return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
 }
 
-/** "MOS 3.8 · 2.4 Mb/s · 11 MB · 1.8× real time" */
-export const resultText = ({ mos, bitrate, bytes, speed, aligned }: EncodeResult): string =>
+/** "MOS 3.8 · 2.4 Mb/s · 11 MB · 1.8× real time"; of an excerpt "MOS 3.8 ±0.1 · 2.4 Mb/s · 1.8× real time · 20 of 183 s" */
+export const resultText = ({ mos, bitrate, bytes, speed, aligned, excerpt }: EncodeResult): string =>
   [
-    `MOS ${mos.toFixed(1)}`,
+    `MOS ${mos.toFixed(1)}${excerpt ? ` ±${excerpt.error.toFixed(1)}` : ''}`,
     bitrateText(bitrate),
-    bytesText(bytes),
+    ...(excerpt ? [] : [bytesText(bytes)]),
     ...(speed === null ? [] : [speedText(speed)]),
+    ...(excerpt ? [shareText(excerpt)] : []),
     ...(aligned ? [] : [vscode.l10n.t('not frame for frame its source')]),
   ].join(' · ');
+
+type Excerpt = NonNullable<EncodeResult['excerpt']>;
+
+/** How much of a source an excerpt is: "20 of 183 s" */
+export const shareText = ({ seconds, duration }: Excerpt): string =>
+  vscode.l10n.t('{0} of {1} s', Number(seconds.toFixed(1)), Math.round(duration));
+
+/** What figures of an excerpt are worth. */
+export const excerptText = (excerpt: Excerpt): string =>
+  vscode.l10n.t(
+    '{0} of the source were encoded, chosen by its scenes. A MOS may differ by ±{1} from that of the whole.',
+    shareText(excerpt),
+    excerpt.error.toFixed(2),
+  );
 
 /** "1.8× real time" */
 export const speedText = (speed: number): string =>

@@ -83,6 +83,7 @@ const encode = (codec: string, crf: number, bitrate: number, mos: number): Compa
 const snapshot: ComparisonSnapshot = {
   source: 'harbour.mov',
   now: 7_500_000,
+  note: '20 of 183 s of the source were encoded, chosen by its scenes.',
   error: null,
   encodes: [
     encode('libx264', 22, 6_400_000, 4.2),
@@ -129,6 +130,7 @@ describe('the plot and its table', () => {
     await open(snapshot);
     expect(await view.locator('svg').getByRole('button').count()).toBe(8);
     await point('libx264 crf 27: MOS 3.80 at 3.2 Mb/s').waitFor();
+    await view.getByText('20 of 183 s of the source').waitFor();
     const cells = await row('libx264 crf 27').getByRole('cell').allTextContents();
     expect(cells.slice(0, 5)).toEqual(['3.80', '76.0', '3.2 Mb/s', '4.8 MB', '2.2×']);
     expect(cells.at(-1)).toBe('2 h ago');

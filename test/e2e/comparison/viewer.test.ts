@@ -55,6 +55,7 @@ const encode = (crf: number, course: readonly number[]): ComparedEncode => ({
 const snapshot: ComparisonSnapshot = {
   source: 'harbour.mov',
   now: 7_500_000,
+  note: null,
   error: null,
   encodes: [
     encode(22, [4.2, 4.3, 4.1, 4.2]),

@@ -3,7 +3,15 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { explorerRow, openViews, runCommand, type Window, webviewFrame } from '../../workbench/window.ts';
+import {
+  explorerRow,
+  notification,
+  openViews,
+  quickType,
+  runCommand,
+  type Window,
+  webviewFrame,
+} from '../../workbench/window.ts';
 import { limit, openStudio, picture, render, type Studio, saveAs } from './support.ts';
 
 let studio: Studio;
@@ -36,6 +44,10 @@ beforeAll(async () => {
   studio = await openStudio((clips) => {
     render(join(clips, 'source.mp4'), 3, [...['-vf', 'scale=320:180', '-c:v', 'libx264', '-crf', '5']]);
     writeFileSync(join(clips, 'encode.sh'), script);
+    writeFileSync(
+      join(clips, 'search.sh'),
+      'ffmpeg -i source.mp4 -c:v libx264 -preset veryfast -crf 18 -an search.mp4\n',
+    );
     writeFileSync(join(clips, 'web.ladder.yaml'), ladder);
   });
 });
@@ -137,6 +149,31 @@ async function lookAtPictures(page: Page): Promise<void> {
   expect(await view.getByText('No picture of').count()).toBe(0);
   await picture(page, 'compare-9-side');
 }
+
+test('the highest CRF for a MOS: asked for, searched, written where the old one stood', async () => {
+  window = await studio.open();
+  const { page } = window;
+  await openFile(page, 'search.sh');
+  await lens(page, /^Assess$/).click(limit);
+  const said = lens(page, /^MOS/);
+  await said.waitFor(limit);
+  const [, mos] = /MOS (\d\.\d\d)/.exec((await said.textContent()) ?? '') ?? [];
+  await lens(page, 'Find CRF…').click();
+  await quickType(page, '7', false);
+  await page.getByText('Write a number that is more than 1').waitFor();
+  await picture(page, 'compare-11-target');
+  await quickType(page, (Number(mos) - 0.4).toFixed(2));
+  const found = notification(page, /is the highest that reaches MOS/);
+  await found.waitFor(limit);
+  await picture(page, 'compare-12-found');
+  const [, crf, reached] =
+    /crf (\d+) is the highest.*it has (\d\.\d\d)/.exec((await found.textContent()) ?? '') ?? [];
+  await found.getByRole('button', { name: `Write crf ${crf}` }).click();
+  await line(page, `-crf ${crf} -an search.mp4`).waitFor();
+  // What the search measured holds for what it has written.
+  await lens(page, `MOS ${reached}`).waitFor(limit);
+  await picture(page, 'compare-13-written');
+});
 
 test('a ladder: rungs that miss their target, and the ladder in the Test Explorer', async () => {
   window = await studio.open();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { encodesIn } from '../../../src/comparison/encodes.ts';
+import { atCrf, encodesIn } from '../../../src/comparison/encodes.ts';
 
 const summary = (text: string, language: string, file: string) =>
   encodesIn(text, language, file).encodes.map(({ id, label, source, targetMos, crfRange }) => ({
@@ -96,5 +96,26 @@ describe('the encodes of a file', () => {
     expect(encodesIn(`${line}${' '.repeat(40_001)}`, 'json', 'package.json').encodes).toEqual([]);
     expect(encodesIn('ffmpeg -i $(rm -rf /) "', 'shellscript', 'a.sh').encodes).toEqual([]);
     expect(encodesIn('a: &a [*a]', 'yaml', 'x.ladder.yaml').encodes).toEqual([]);
+  });
+
+  it('are at another CRF what they are in everything else', () => {
+    const script = 'ffmpeg -i a.mp4 -vf scale=-2:720 -c:v libx264 -preset slow -crf 23 b.mp4';
+    const [encode] = encodesIn(script, 'shellscript', 'go.sh').encodes;
+    const other = atCrf(encode!, 31);
+    expect(other).toMatchObject({ id: 'b.mp4:0#0', label: 'libx264 crf 31, 720p, preset slow (b.mp4)' });
+    const written = encodesIn(script.replace('23', '31'), 'shellscript', 'go.sh').encodes[0];
+    expect(other.settings).toBe(written!.settings);
+    expect(atCrf(other, 23)).toEqual(encode);
+    const searched = (options: string) =>
+      encodesIn(`ffmpeg -i a.mp4 ${options} b.mp4`, 'shellscript', 'go.sh').encodes[0]!.crfSearch;
+    expect(searched('-c:v libx264 -crf 23')).toBe(true);
+    expect(searched('-c:v libx264 -b:v 1M')).toBe(false);
+    expect(searched('-c:v libx265 -crf 23 -x265-params crf=20')).toBe(false);
+    expect(searched('-c:v mpeg4 -q:v 4')).toBe(false);
+    expect(searched('-c:v constructor -crf 20')).toBe(false);
+    expect(searched('-c:v h264 -crf 20')).toBe(true);
+    const ladder = 'source: a.mp4\nrungs:\n  - { name: top, crf: 20 }\n';
+    const [rung] = encodesIn(ladder, 'yaml', 'web.ladder.yaml').encodes;
+    expect(atCrf(rung!, 26)).toMatchObject({ id: 'rungs/top', label: 'top, crf 26' });
   });
 });
