@@ -263,7 +263,7 @@ def part(kinds: list[int], human: bool) -> Part:
     count = len(kinds)
     values = torch.randn(count, 144, 140).half()
     return Part([], values, values[:, None], torch.arange(count) * 10.0, torch.tensor(kinds), torch.tensor(kinds) * 1.0,
-                torch.tensor([[0, 0, 12, 12]] * count), torch.full((count,), not human), torch.arange(count) // 4 + 1, human)  # fmt: skip
+                torch.tensor([[0, 0, 12, 12]] * count), torch.full((count,), not human), torch.arange(count) // (1 if human else 4) + (not human), human)  # fmt: skip
 
 
 def test_scored_photos_are_rated_and_asked_nothing_else(nano):
@@ -271,9 +271,16 @@ def test_scored_photos_are_rated_and_asked_nothing_else(nano):
     clips = part([0, 1, 2, 5], False)
     clips.clips = [type("Clip", (), {"rows": np.array([0]), "meta": {"rate": 24}})]
     motion = Motion({rate: torch.zeros(8, rate, 8) for rate in RATES}, {rate: np.array([True, False] * 4) for rate in RATES})
-    draws = Draws([clips], [1], motion, {}, np.random.default_rng(0), photos=part([0, 0, 0], True))
-    statistics, features, positions, known = draws.photos(6)
-    assert statistics.shape == (6, 1, 144, 280) and features.shape == (6, 0, 8) and positions.shape == (6, 0)
+    shown = torch.arange(3.0)[:, None, None, None].expand(-1, 2, 30, 8)
+    draws = Draws([clips], [1], motion, {}, np.random.default_rng(0), photos=part([0, 0, 0], True), photo_clips=shown)
+    lengths = set()
+    for _ in range(20):
+        statistics, features, positions, known = draws.photos(6)
+        assert statistics.shape == (6, 1, 144, 280) and positions.shape == features.shape[:2]
+        lengths.add(features.shape[1])
+        if features.shape[1]:
+            assert (features[:, 0, 0] * 10 == known.target).all()
+    assert lengths == {0, 24, 28}
     assert known.rated.all() and not known.seen.any() and (known.stutter < 0).all()
     assert not any(choice.asked.any() for choice in spatial_turn(words, known).choices)
     statistics, features, positions, known = draws.frames()

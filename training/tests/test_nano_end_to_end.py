@@ -16,7 +16,7 @@ from omnivqa.preprocess import clip_pixels
 from omnivqa.sequence import clip_tokens, load_tokenizer, rate
 
 SMALL = {
-    "data": {"train_clips": 8, "held_out_clips": 4, "seconds": [2, 2], "jitters": 1, "stills_groups": 11, "stills_held_groups": 3, "photo_variants": 2},
+    "data": {"train_clips": 8, "held_out_clips": 4, "seconds": [2, 2], "jitters": 1, "stills_groups": 11, "stills_held_groups": 3, "photo_variants": 2, "drawn": 2, "rungs": 2},
     "vision": {"hidden": 64, "layers": 1, "mlp": 96, "samples": 48},
     "motion": {"samples": 8, "seconds": 2, "held_out_samples": 3},
     "decoder": {"layers": 1, "samples": 32, "notes": 1, "motion_train_samples": 180, "motion_held_samples": 12,
@@ -69,7 +69,7 @@ def test_one_command_leads_from_sources_to_a_checkpoint(tmp_path, capsys):
 
     train(folders["sources"], folders["opinions"], folders["work"], folders["nano"], config, 2)
     told = capsys.readouterr().out
-    assert [stage in told for stage in ("train: 8/8", "vision {", "motion {", "decoder {", "joint {")] == [True] * 5
+    assert [stage in told for stage in ("train: 32/32", "vision {", "motion {", "decoder {", "joint {")] == [True] * 5
 
     network, tokenizer = load_checkpoint(folders["nano"]), load_tokenizer(folders["nano"])
     calibration = network.config.omnivqa.localization.calibration

@@ -10,15 +10,16 @@ import torch
 
 from omnivqa.nano.dataset import Clip, Part, _clip_quality, load_photos, load_stills, rescale
 from omnivqa.nano.decoder import VERSIONS, WINDOW_SHARES, draw_windows, window
+from omnivqa.nano.drawn import drawn_sources, flattened
 from omnivqa.nano.losses import LEVEL_SCORES, level_score, rank_loss, soft_levels
 from omnivqa.nano.motion import LABELS, Run, motion_sample
-from omnivqa.nano.photos import is_test_photo, write_photos
-from omnivqa.nano.recipes import TYPE_OF_KIND, TYPES, codec_arguments, draw_recipe, filter_for, ladder_recipe, strength_target
-from omnivqa.nano.render import LADDERS, PHOTO_LADDERS, vmaf_step
+from omnivqa.nano.photos import glided, is_test_photo, write_photos
+from omnivqa.nano.recipes import TYPE_OF_KIND, TYPES, codec_arguments, draw_ladder, draw_recipe, filter_for, ladder_recipe, strength_target
+from omnivqa.nano.render import LADDER_CODECS, LADDERS, PHOTO_LADDERS, vmaf_step
 from omnivqa.nano.sources import COLLECTION_SIZE, is_held_out
 from omnivqa.nano.statistics import CellStatistics
 from omnivqa.nano.stills import degraded, make_group, pasted, picture_of, planes_of, write_stills
-from omnivqa.nano.views import GRID, centred_views, sampled_fragments
+from omnivqa.nano.views import GRID, centred_views, enlarged, sampled_fragments
 from omnivqa.nano.vision import Batches, dense_labels, fit_scale, place_logits, rectangle_iou
 from omnivqa.network import CellStatisticsEmbeddings
 
@@ -293,3 +294,55 @@ def test_a_freeze_holds_one_frame_and_what_does_not_move_has_none():
     still = Run(25, np.repeat(textured(48, 48)[None], 150, 0))
     for kind in ("none", "cut", "stutter", "freeze", "drops"):
         assert motion_sample([still], 4, rng, kind).seconds.sum() == 0
+
+
+def test_a_ladder_of_a_codec_gets_worse_and_changes_nothing_else():
+    for kind in LADDER_CODECS:
+        rungs = draw_ladder(kind, 8, np.random.default_rng(4))
+        values = [rung.strength for rung in rungs]
+        assert values == sorted(values) and values[-1] - values[0] > 10
+        told = [[word for i, word in enumerate(rung.codec) if rung.codec[i - 1] != "-crf"] for rung in rungs]
+        assert all(words == told[0] for words in told)
+
+
+def test_windows_of_a_ladder_show_its_rungs_at_the_same_time():
+    clips = [make_clip(24, 2, np.full(48, 90.0 - rung)) for rung in range(16)]
+    for n, clip in enumerate(clips):
+        clip.meta |= {"content": "c", "ladder": f"l{n // 8}"}
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        drawn = draw_windows(clips, 2, rng, "ladder")
+        for group in (drawn[:8], drawn[8:]):
+            assert len({clip.meta["ladder"] for clip, _ in group}) == 1
+            assert len({item.frames[0] for _, item in group}) == 1 and len({item.target for _, item in group}) == 8
+
+
+def test_rungs_that_hardly_differ_are_still_told_apart():
+    target, score = torch.tensor([90.0, 89.9, 89.9]), torch.tensor([80.0, 80, 80])
+    assert rank_loss(score, target) < rank_loss(score, target, 1.0)
+    assert rank_loss(torch.tensor([81.0, 80, 80]), target, 1.0) == 0
+
+
+def test_made_up_clips_are_rendered_once(tmp_path):
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), textured(500, 700))
+    made = drawn_sources([photo], 2, tmp_path, 3)
+    assert [source.content for source in made] == ["drawn-000", "drawn-001"] and not any(source.held_out for source in made)
+    written = made[1].path.read_bytes()
+    assert drawn_sources([photo], 2, tmp_path, 3) == made and made[1].path.read_bytes() == written
+    flat = flattened(textured(400, 400), 40)
+    assert flat.shape == (400, 400, 3)
+
+
+def test_a_photo_as_a_clip_is_still_or_moves_gently():
+    small, rng = cv2.resize(textured(112, 112), (56, 56), interpolation=cv2.INTER_AREA), np.random.default_rng(6)
+    still, moving = (glided(small, 30, move, rng) for move in (False, True))
+    assert still.shape == moving.shape == (30, 48, 48, 3)
+    assert (still == still[0]).all() and (moving[-1] != moving[0]).any()
+
+
+def test_a_frame_at_twice_its_size_is_seen_much_as_before():
+    frame = cv2.GaussianBlur(textured(540, 960), (0, 0), 1)
+    seen, again = (centred_views(picture).astype(int) for picture in (frame, enlarged(frame)))
+    assert enlarged(frame).shape == (1080, 1920, 3)
+    assert np.abs(seen - again).mean() < 2

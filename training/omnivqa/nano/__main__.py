@@ -43,6 +43,7 @@ from .domain import domain
 from .evaluate import evaluate
 from .motion import load_runs
 from .people import people
+from .photos import photo_motion
 from .reliability import reliability
 from .shape import nano_config
 from .sources import Source, load_sources
@@ -82,7 +83,9 @@ def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, co
     own = cache_motion(pathway, clips.clips)
     opinion = work / "opinions.npz"
     scored, unscored = (load_photos(opinion, side) if opinion.exists() else None for side in (False, True))
-    draws = [Draws([stills, clips], settings["shares"], made, own, np.random.default_rng([seed, i]), bool(i), scored) for i in (0, 1)]
+    shown = photo_motion(pathway, opinion, False, seed) if opinion.exists() else None
+    draws = [Draws([stills, clips], settings["shares"], made, own, np.random.default_rng([seed, i]), bool(i), scored, shown)
+             for i in (0, 1)]  # fmt: skip
     beside = load_motion(pathway, work / "motion_held.npz")
     checks = {"stills": Check(stills_held, torch.arange(0, len(stills_held.target), 3), beside),
               "random": Check(held_out, torch.arange(0, len(held_out.target), 2), beside)}  # fmt: skip

@@ -109,7 +109,7 @@ def subset(part: Part, kept: torch.Tensor) -> Part:
     place = torch.cumsum(kept, 0).numpy() - 1
     clips = [replace(clip, rows=place[clip.rows]) for clip in part.clips if bool(kept[clip.rows].all())]
     names = ("squash", "fragments", "target", "kind", "severity", "cells", "seen", "group")
-    return Part(clips, *(getattr(part, name)[kept] for name in names), human=part.human)
+    return Part(clips, *(getattr(part, name)[kept] for name in names), human=part.human, rated=part.rated[kept])
 
 
 def silent(motion: Motion) -> Motion:

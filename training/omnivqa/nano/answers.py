@@ -24,6 +24,9 @@ CLEAN_WEIGHT = 2.0
 WRITING = 0.1
 # Of the loss for likely words at a choice that are none of its options.
 OUTSIDE = 0.3
+# How much the order of the rungs of a ladder counts, and the points by which any two of them should differ.
+LADDER_WEIGHT = 4.0
+LADDER_MARGIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -223,8 +226,9 @@ def turn_logits(network, prefix: torch.Tensor, turns: list[torch.Tensor]) -> lis
     return list(network.lm_head(hidden[:, prefix.shape[1] :]).split(lengths, 1))
 
 
-def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], labels: Labels, group: int) -> tuple[torch.Tensor, dict]:
-    """The loss of a batch of whole groups of `group` versions of one content each, and its parts by choice."""
+def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], labels: Labels, group: int, ladders: bool = False) -> tuple[torch.Tensor, dict]:
+    """The loss of a batch of whole groups of `group` versions of one content each, and its parts by choice; in `ladders`
+    of one encoder's settings order counts for more, and however little two rungs differ."""
     total, parts = torch.zeros(()), {}
     for turn, out in zip(turns, logits):
         out = out.float()
@@ -238,9 +242,9 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
             total = total + OUTSIDE * outside[choice.asked].mean()
             if choice.name == "level":
                 loss = quality_loss(chosen[choice.asked], labels.target[choice.asked])
-                ranks = [rank_loss(score_of(part), target) for part, target, asked in
+                ranks = [rank_loss(score_of(part), target, LADDER_MARGIN if ladders else 0) for part, target, asked in
                          zip(chosen.split(group), labels.target.split(group), choice.asked.split(group)) if asked.all()]  # fmt: skip
-                loss = loss + (torch.stack(ranks).mean() if ranks else 0)
+                loss = loss + (LADDER_WEIGHT if ladders else 1) * (torch.stack(ranks).mean() if ranks else 0)
             else:
                 each = -(choice.wanted * chosen.log_softmax(-1)).sum(1)
                 weight = choice.asked.float()

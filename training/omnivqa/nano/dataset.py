@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .recipes import STRENGTH_KINDS, TYPE_OF_KIND
+from .recipes import STRENGTH_KINDS, TYPE_OF_KIND, TYPES
 from .views import GRID
 
 STATISTICS = 140
@@ -48,7 +48,8 @@ class Part:
     """All frames of a part: `squash` f16 [F,144,140], `fragments` f16 [F,j,144,140], `target` f32 [F] (0..100),
     `kind` i64 [F] (dense type, 0 none), `severity` f32 [F], `cells` i64 [F,4] (column, row, width, height); `seen` bool
     [F] is false where the type and place are unknown or invisible and so no label, `group` i64 [F] numbers the contents,
-    `human` says that the targets are people's."""
+    `human` says that the targets are people's; `rated` bool [F] (all, where it is left out) is false where the target is
+    only a guess of what VMAF would be."""
 
     clips: list[Clip]
     squash: torch.Tensor
@@ -60,6 +61,11 @@ class Part:
     seen: torch.Tensor
     group: torch.Tensor
     human: bool = False
+    rated: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.rated is None:
+            self.rated = torch.ones(len(self.target), dtype=torch.bool)
 
 
 def write_statistics(folder: Path, statistics) -> None:
@@ -131,9 +137,11 @@ def load_stills(folder: Path) -> Part:
         with np.load(path) as data:
             shards.append(dict(data))
     values = {key: torch.from_numpy(np.concatenate([shard.pop(key) for shard in shards])) for key in list(shards[0])}
-    statistics = values["statistics"]
-    return Part([], statistics[:, 0], statistics[:, 1:], values["target"].float(), values["kind"], values["severity"].float(),
-                values["cells"], values["seen"], values["group"])  # fmt: skip
+    statistics, kind = values["statistics"], values["kind"]
+    # What a picture's blur or coding of some strength costs depends on the picture, and was not measured.
+    rated = ~torch.isin(kind, torch.tensor([TYPES.index(name) for name in ("blur", "compression")]))
+    return Part([], statistics[:, 0], statistics[:, 1:], values["target"].float(), kind, values["severity"].float(),
+                values["cells"], values["seen"], values["group"], rated=rated)  # fmt: skip
 
 
 def load_photos(file: Path, held_out: bool) -> Part:

@@ -40,8 +40,10 @@ WINDOW_SHARES = {1: 0.3, 2: 0.35, 3: 0.23, 4: 0.08, 10: 0.04}
 # Seconds of a made-up clip with or without stutter, and how often a drawn second stutters.
 MOTION_SECONDS = 4
 STUTTER_SHARE = 0.4
-# How often a frame has no motion tokens, as a picture or a clip of fewer than four frames.
+# How often a frame has no motion tokens, as a picture or a clip of fewer than four frames; and of photos that people scored,
+# how many batches have those of a still or gently moving clip.
 STILL_SHARE = 0.25
+PHOTO_CLIPS = 0.6
 # What is trained in the first and in the second part of a stage: (rating, localisation).
 ORDERS = {
     "direct": ((1.0, 0.0), (1.0, 0.0)),
@@ -79,24 +81,26 @@ def window(clip: Clip, phase: int, first: int, seconds: int) -> Window:
     return Window(key, joined[: len(joined) // 4 * 4], float(np.mean(scores)))
 
 
-def draw_windows(clips: list[Clip], groups: int, rng: np.random.Generator) -> list[tuple[Clip, Window]]:
-    """Windows of one length and frame rate, VERSIONS of each of `groups` contents."""
+def draw_windows(clips: list[Clip], groups: int, rng: np.random.Generator, by: str = "content") -> list[tuple[Clip, Window]]:
+    """Windows of one length and frame rate, VERSIONS of each of `groups` contents, or `by` ladder: the rungs of `groups`
+    ladders, all at the same time of the source."""
     seconds = int(rng.choice(list(WINDOW_SHARES), p=list(WINDOW_SHARES.values())))
     rate = clips[int(rng.integers(len(clips)))].meta["rate"]
     contents = {}
     for clip in clips:
         if clip.meta["rate"] == rate:
-            contents.setdefault(clip.meta["content"], []).append(clip)
+            contents.setdefault(clip.meta[by], []).append(clip)
     names = list(contents)
     batch = []
     for name in (names[int(i)] for i in rng.choice(len(names), groups, replace=len(names) < groups)):
-        versions = contents[name]
+        versions, place = contents[name], None
         for i in rng.choice(len(versions), VERSIONS, replace=len(versions) < VERSIONS):
             clip = versions[int(i)]
-            phase = int(rng.integers(0, 2)) if clip.meta["frames"] >= 2 * rate else 0
-            available = (clip.meta["frames"] - (int(clip.positions[1]) if phase else 0)) // rate
-            first = int(rng.integers(0, max(1, available - seconds + 1)))
-            batch.append((clip, window(clip, phase, first, seconds)))
+            if place is None or by == "content":
+                phase = int(rng.integers(0, 2)) if clip.meta["frames"] >= 2 * rate else 0
+                available = (clip.meta["frames"] - (int(clip.positions[1]) if phase else 0)) // rate
+                place = phase, int(rng.integers(0, max(1, available - seconds + 1)))
+            batch.append((clip, window(clip, *place, seconds)))
     return batch
 
 
@@ -180,8 +184,9 @@ class Draws:
     labels. With `kept_back` those of the contents that are left out of training, else of all others."""
 
     def __init__(self, parts: list[Part], shares: list[int], motion: Motion, clip_motion: dict, rng, kept_back: bool = False,
-                 photos: Part | None = None):  # fmt: skip
+                 photos: Part | None = None, photo_clips: torch.Tensor | None = None):  # fmt: skip
         self.rng, self.motion, self.clip_motion, self.scored = rng, motion.side(kept_back), clip_motion, photos
+        self.photo_clips = photo_clips
         self.batches = Batches(parts, shares, rng)
         for part, groups in zip(parts, self.batches.groups):
             chosen = is_kept_back(part) == kept_back
@@ -189,6 +194,7 @@ class Draws:
         self.clips = next(part for part in parts if part.clips)
         chosen = is_kept_back(self.clips) == kept_back
         self.windowed = [clip for clip in self.clips.clips if chosen[clip.rows[0]]]
+        self.laddered = [clip for clip in self.windowed if clip.meta.get("ladder")]
 
     def frames(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
         """Frames, each beside a second of motion that is not its own: neither says anything about the other."""
@@ -203,11 +209,11 @@ class Draws:
         seconds = torch.from_numpy(rng.integers(0, 10, count))
         positions = seconds[:, None] * rate + torch.arange(features.shape[1])
         # What stutter costs is not known.
-        labels = Labels(batch.target, stutter == 0, batch.kind, batch.severity, batch.cells, batch.seen, stutter)
+        labels = Labels(batch.target, batch.rated & (stutter == 0), batch.kind, batch.severity, batch.cells, batch.seen, stutter)
         return batch.statistics[:, None], features, positions, labels
 
     def photos(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
-        """Photos that people scored: what is wrong with them is not known."""
+        """Photos that people scored, as pictures or as still or gently moving clips: what is wrong with them is not known."""
         part, rng = self.scored, self.rng
         rows = torch.from_numpy(rng.integers(0, len(part.target), count))
         jitter = torch.from_numpy(rng.integers(0, part.fragments.shape[1], count))
@@ -215,24 +221,32 @@ class Draws:
         unknown = torch.zeros(count, dtype=torch.bool)
         labels = Labels(part.target[rows], ~unknown, part.kind[rows], part.severity[rows], part.cells[rows], unknown,
                         torch.full((count,), -100))  # fmt: skip
-        nothing = torch.zeros(count, 0, next(iter(self.motion.features.values())).shape[-1])
-        return statistics[:, None], nothing, torch.zeros(count, 0, dtype=torch.long), labels
+        if rng.random() >= PHOTO_CLIPS:
+            nothing = torch.zeros(count, 0, self.photo_clips.shape[-1])
+            return statistics[:, None], nothing, torch.zeros(count, 0, dtype=torch.long), labels
+        rate = int(rng.choice(RATES))
+        features = self.photo_clips[part.group[rows], torch.from_numpy(rng.integers(0, 2, count)), : rate // 4 * 4]
+        seconds = torch.from_numpy(rng.integers(0, 10, count))
+        return statistics[:, None], features, seconds[:, None] * rate + torch.arange(features.shape[1]), labels
 
-    def windows(self, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
-        """Windows of rendered clips with their own motion."""
+    def windows(self, groups: int, ladders: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
+        """Windows of rendered clips with their own motion; with `ladders` rungs of one ladder in each group."""
         part, rng = self.clips, self.rng
-        drawn = draw_windows(self.windowed, groups, rng)
+        drawn = draw_windows(self.laddered, groups, rng, "ladder") if ladders else draw_windows(self.windowed, groups, rng)
         rows = torch.tensor([item.rows for _, item in drawn])
-        jitter = torch.from_numpy(rng.integers(0, part.fragments.shape[1], rows.shape))
+        count, seconds = rows.shape
+        # Rungs of a ladder are seen alike, so that nothing but the encoder's setting tells them apart.
+        apart = groups if ladders else count
+        jitter = torch.from_numpy(rng.integers(0, part.fragments.shape[1], (apart, seconds))).repeat_interleave(count // apart, 0)
         statistics = torch.cat([part.squash[rows], part.fragments[rows, jitter]], -1).float()
         features = torch.stack([self.clip_motion[clip.name][item.frames] for clip, item in drawn])
-        rate, count = drawn[0][0].meta["rate"], len(drawn)
+        rate = drawn[0][0].meta["rate"]
         cells = part.cells[rows[:, 0]].clone()
         # As in `Batches`: a mirrored frame is its columns in reverse. What little the motion says of sides is not asked.
-        flip = torch.from_numpy(rng.random(count) < 0.5)
+        flip = torch.from_numpy(rng.random(apart) < 0.5).repeat_interleave(count // apart)
         statistics[flip] = statistics[flip].unflatten(2, (GRID, GRID)).flip(3).flatten(2, 3)
         cells[flip, 0] = GRID - cells[flip, 0] - cells[flip, 2]
-        first = torch.from_numpy(rng.integers(0, 11 - min(10, rows.shape[1]), count))
+        first = torch.from_numpy(rng.integers(0, 11 - min(10, seconds), apart)).repeat_interleave(count // apart)
         positions = first[:, None] * rate + torch.arange(features.shape[1])
         labels = Labels(
             torch.tensor([item.target for _, item in drawn]),
@@ -411,12 +425,14 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
         rating, localisation = order[int(step >= FIRST_PART * steps)]
+        ladders = False
         sort = rng.random() if rating else 1.0
         people = draws.scored is not None and sort < settings["photo_share"]
         if people:
             statistics, features, positions, labels = draws.photos(batch)
         elif sort < settings["photo_share"] + settings["window_share"]:
-            statistics, features, positions, labels = draws.windows(sum(draws.batches.shares))
+            ladders = bool(draws.laddered) and rng.random() < settings["ladder_share"]
+            statistics, features, positions, labels = draws.windows(sum(draws.batches.shares), ladders)
         else:
             statistics, features, positions, labels = draws.frames()
         turns = []
@@ -431,7 +447,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check
                 vision = vision_tokens(tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
             prefix = clip_prefix(network, words, vision, features, positions)
             logits = turn_logits(network, prefix, [turn.ids for turn in turns])
-        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS)
+        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

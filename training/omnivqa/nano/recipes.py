@@ -27,6 +27,15 @@ LOCAL_CODECS = {"x264": "compression", "x265": "compression-x265"}
 BLUR_VMAF = ((0.0, 0.5, 1.0, 1.7, 2.4, 3.3), (97.0, 88.7, 79.4, 58.2, 26.7, 6.3))
 
 
+PRESETS = {
+    "x264": ["ultrafast", "superfast", "veryfast", "veryfast", "faster", "medium", "medium", "slow"],
+    "x265": ["ultrafast", "superfast", "veryfast", "veryfast"],
+    "vp9": ["5", "6", "7", "8"],
+    "av1": ["8", "9", "10", "11", "12"],
+}
+KEY_FRAME_DISTANCES = [12, 25, 50, 120, 250]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """`before` filters, `codec` arguments (None: no encode) and `after` filters; `strength` as in the module's text
@@ -117,18 +126,25 @@ def draw_recipe(kinds: dict, local: dict, width: int, height: int, rng: np.rando
         return Recipe(kind, float(arguments[arguments.index("-crf") + 1]), "", arguments, "", True)
     if kind in quality_range_kinds():
         quality = float(rng.uniform(*quality_range(kind)))
-        presets = {
-            "x264": ["ultrafast", "superfast", "veryfast", "veryfast", "faster", "medium", "medium", "slow"],
-            "x265": ["ultrafast", "ultrafast", "superfast", "veryfast"],
-            "vp9": ["5", "6", "7", "8"],
-            "av1": ["10", "11", "12", "13"],
-        }.get(kind)
-        preset = str(rng.choice(presets)) if presets else None
-        keyint = int(rng.choice([12, 25, 50, 120, 250]))
+        preset, keyint = draw_preset(kind, rng), int(rng.choice(KEY_FRAME_DISTANCES))
         return Recipe(kind, quality, "", codec_arguments(kind, quality, preset, keyint), "", is_local)
     strength = float(rng.uniform(0.8, 3.4) if is_local else rng.uniform(0.3, 3.6))
     chroma = bool(rng.random() < 0.5)
     return Recipe(kind, strength, filter_for(kind, strength, width, height, int(rng.integers(2**31)), chroma), None, "", is_local)
+
+
+def draw_preset(kind: str, rng: np.random.Generator) -> str | None:
+    """One of an encoder's faster presets; none of what has none."""
+    return str(rng.choice(PRESETS[kind])) if kind in PRESETS else None
+
+
+def draw_ladder(kind: str, rungs: int, rng: np.random.Generator) -> list[Recipe]:
+    """A codec's recipes from good to bad with the same random preset and distance of key frames."""
+    lowest, highest = quality_range(kind)
+    first, last = rng.uniform(lowest - 6, lowest + 6), rng.uniform(highest - 10, highest)
+    preset, keyint = draw_preset(kind, rng), int(rng.choice(KEY_FRAME_DISTANCES))
+    values = np.linspace(max(first, 0), last, rungs)
+    return [Recipe(kind, float(value), "", codec_arguments(kind, value, preset, keyint), "", False) for value in values]
 
 
 def quality_range_kinds() -> set[str]:

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from .ffmpeg import run_ffmpeg
-from .recipes import Recipe, draw_recipe, ladder_recipe, strength_target
+from .recipes import Recipe, draw_ladder, draw_recipe, ladder_recipe, strength_target
 from .sources import Source
-from .views import GRID, centred_views, sampled_fragments
+from .views import GRID, centred_views, enlarged, sampled_fragments
 
 MOTION_SIZE = 48
 LADDERS = {
@@ -40,16 +40,24 @@ PHOTO_LADDERS = {kind: LADDERS[kind] for kind in ("pristine", "scaling", "blur",
     "x264": [24, 32, 40], "mjpeg": [4, 12, 28],
 }  # fmt: skip
 
+# How many of the fragments that are trained on come from the frame at twice its size.
+ENLARGED = 0.3
+# What ladders of the training contents are made of.
+LADDER_CODECS = ("x264", "x265", "av1", "vp9")
+
 
 def vmaf_step(rate: int) -> int:
     """Every how many frames VMAF is measured: a divisor of the rate, so that every key frame is."""
     return next(step for step in (5, 6, 4, 3, 2, 1) if rate % step == 0)
 
 
-def render_item(source: Source, recipe: Recipe, start: int, frames: int, target: Path, jitters: int, seed: list[int]) -> None:
+def render_item(
+    source: Source, recipe: Recipe, start: int, frames: int, target: Path, jitters: int, seed: list[int], ladder: str | None = None
+) -> None:
     """Renders one degraded clip of `frames` frames from `start` and writes the item's file.
 
-    With jitters = 0 the fragments are the centred ones of inference, otherwise that many random samplings.
+    With jitters = 0 the fragments are the centred ones of inference, otherwise that many random samplings. `ladder` names
+    the clips that differ in nothing but one encoder's quality.
     """
     rng = np.random.default_rng(seed)
     rate, step = source.rate, vmaf_step(source.rate)
@@ -100,11 +108,14 @@ def render_item(source: Source, recipe: Recipe, start: int, frames: int, target:
     meta = {
         "content": source.content, "source_kind": source.kind, "rate": rate, "start": start, "frames": frames,
         "recipe": asdict(recipe), "cells": cells, "strength_target": strength_target(recipe.kind, recipe.strength),
+        "ladder": ladder,
     }  # fmt: skip
     views = np.stack([centred_views(picture) for picture in pictures])
     sampled = views[:, 1:]
     if jitters:
-        sampled = np.stack([[sampled_fragments(picture, rng) for _ in range(jitters)] for picture in pictures])
+        large = rng.random((len(pictures), jitters)) < ENLARGED
+        sampled = np.stack([[sampled_fragments(enlarged(picture) if twice else picture, rng) for twice in row]
+                            for picture, row in zip(pictures, large)])  # fmt: skip
     part = target.with_name(f".{os.getpid()}.{target.name}")
     np.savez(
         part,
@@ -136,7 +147,26 @@ def _plan_random(sources: list[Source], count: int, data: dict, seed: int, jitte
         seconds = int(rng.integers(data["seconds"][0], data["seconds"][1] + 1))
         frames = min(seconds * source.rate, source.frames // source.rate * source.rate)
         start = int(rng.integers(0, source.frames - frames + 1))
-        jobs.append((source, recipe, start, frames, folder / f"{index:05d}.npz", jitters, [seed, index, 1]))
+        jobs.append((source, recipe, start, frames, folder / f"{index:05d}.npz", jitters, [seed, index, 1], None))
+    return jobs
+
+
+def _plan_codecs(sources: list[Source], drawn: list[Source], data: dict, seed: int, folder: Path) -> list[tuple]:
+    """Ladders of codecs of what is trained on, VERSIONS rungs each, two seconds: every codec of every video, one codec of
+    every second photo and of every made-up picture."""
+    jobs, order = [], list(LADDER_CODECS)
+    pictures = [*[source for source in sources if source.kind == "photo"][::2], *drawn]
+    plan = [(source, kind) for source in sources if source.kind == "video" for kind in order]
+    plan += [(source, order[n % len(order)]) for n, source in enumerate(pictures)]
+    for source, kind in plan:
+        ladder = f"{source.content}-{kind}"
+        rng = np.random.default_rng([seed, zlib.crc32(ladder.encode())])
+        frames = min(2, source.frames // source.rate) * source.rate
+        start = int(rng.integers(0, source.frames - frames + 1))
+        for rung, recipe in enumerate(draw_ladder(kind, data["rungs"], rng)):
+            # One seed for all rungs: their fragments are cut at the same places.
+            target, drawn_by = folder / f"ladder-{ladder}-{rung}.npz", [seed, zlib.crc32(ladder.encode()), 1]
+            jobs.append((source, recipe, start, frames, target, data["jitters"], drawn_by, ladder))
     return jobs
 
 
@@ -149,13 +179,13 @@ def _plan_ladders(sources: list[Source], folder: Path) -> list[tuple]:
             for value in values:
                 recipe = ladder_recipe(kind, value, source.width, source.height)
                 name = f"{source.content}-{kind}-{value:g}.npz"
-                jobs.append((source, recipe, 0, frames, folder / name, 0, [zlib.crc32(name.encode())]))
+                jobs.append((source, recipe, 0, frames, folder / name, 0, [zlib.crc32(name.encode())], None))
     return jobs
 
 
-def render(sources: list[Source], config: dict, work: Path, part: str, workers: int) -> None:
-    """Renders the items of one part: `train`, `random` (held-out contents, drawn like training) or `ladders`;
-    what is there already is kept. Raises ValueError where the split leaves the part without sources."""
+def render(sources: list[Source], config: dict, work: Path, part: str, workers: int, drawn: list[Source] = ()) -> None:
+    """Renders the items of one part: `train` (with ladders of `drawn` clips, too), `random` (held-out contents, drawn like
+    training) or `ladders`; what is there already is kept. Raises ValueError where the split leaves the part without sources."""
     folder, data, seed = work / part, config["data"], config["seed"]
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [source for source in sources if source.held_out == (part != "train")]
@@ -164,6 +194,7 @@ def render(sources: list[Source], config: dict, work: Path, part: str, workers: 
         raise ValueError(f"the split leaves no {side} source: add sources from more repositories")
     if part == "train":
         jobs = _plan_random(chosen, data["train_clips"], data, seed, data["jitters"], folder, data["video_share"])
+        jobs += _plan_codecs(chosen, drawn, data, seed, folder)
     elif part == "random":
         jobs = _plan_random(chosen, data["held_out_clips"], data, seed + 1, 0, folder, data["video_share"])
     else:

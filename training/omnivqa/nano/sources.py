@@ -42,7 +42,7 @@ def is_held_out(item: dict, counts: Counter) -> bool:
     return zlib.crc32(key.encode()) % 3 == 2
 
 
-def _photo_clip(photo: Path, target: Path, rng: np.random.Generator) -> tuple[int, int, int, int]:
+def photo_clip(photo: Path, target: Path, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """Renders a photo as a lossless clip of 2.5 s, still (1 in 4) or panning; returns width, height, rate, frames.
 
     The window is at most the 518,400 pixels of the analysis canvas, cut 1:1 from the photo scaled by a random
@@ -93,7 +93,7 @@ def load_sources(folder: Path, work: Path, seed: int) -> list[Source]:
             path, note = clips / f"{item['content']}.mkv", clips / f"{item['content']}.json"
             if not note.exists():
                 rng = np.random.default_rng([seed, zlib.crc32(item["content"].encode())])
-                note.write_text(json.dumps(_photo_clip(folder / item["file"], path, rng)))
+                note.write_text(json.dumps(photo_clip(folder / item["file"], path, rng)))
             shape = tuple(json.loads(note.read_text()))
         sources.append(
             Source(item["content"], item["kind"], item["source_repo"], item["licence"], path, *shape,

@@ -18,6 +18,7 @@ from PIL import Image
 
 from .book import parameters
 from .dataset import PRISTINE
+from .drawn import drawn_picture, flattened
 from .recipes import BLUR_VMAF, LOCAL_CODECS, TYPES, codec_arguments, jpeg_quality, strength_target
 from .sources import Source
 from .views import AREA, GRID, SIZE, centred_views, sampled_fragments
@@ -138,49 +139,6 @@ def pasted(planes: Planes, changed: Planes, cells: tuple[int, int, int, int]) ->
     return out, (slice(y, y + h), slice(x, x + w))
 
 
-def drawn_picture(rng: np.random.Generator) -> np.ndarray:
-    """A made-up screen or cartoon, RGB u8 [540,960,3]: flat areas, gradients, hard edges and text. Clean, however
-    empty it is."""
-    top, bottom = rng.integers(0, 256, (2, 3)) if rng.random() < 0.6 else np.repeat(rng.integers(0, 256, (2, 1)), 3, 1)
-    ramp = np.linspace(0, 1, 540 if rng.random() < 0.5 else 1)[:, None, None]
-    picture = np.ascontiguousarray(np.broadcast_to(top * (1 - ramp) + bottom * ramp, (540, 960, 3)).astype(np.uint8))
-    fonts = [cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN]
-    for _ in range(int(rng.integers(2, 14))):
-        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
-        x, y = int(rng.integers(0, 960)), int(rng.integers(0, 540))
-        w, h = (int(v) for v in rng.integers(10, 400, 2))
-        shape = int(rng.integers(0, 5))
-        if shape == 0:
-            cv2.rectangle(picture, (x, y), (x + w, y + h), colour, -1)
-        elif shape == 1:
-            cv2.ellipse(picture, (x, y), (w // 2, h // 2), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
-        elif shape == 2:
-            cv2.fillPoly(
-                picture,
-                [rng.integers(0, 540, (int(rng.integers(3, 7)), 2)).astype(np.int32) + [x // 2, 0]],
-                colour,
-                cv2.LINE_AA,
-            )
-        else:
-            size, font = float(rng.uniform(0.4, 2)), fonts[int(rng.integers(4))]
-            for line in range(int(rng.integers(1, 12))):
-                text = "".join(
-                    rng.choice(list("abcdefghijklmno pqrstu vwxyz ABCDE 0123456789 .,"))
-                    for _ in range(int(rng.integers(4, 50)))
-                )
-                cv2.putText(
-                    picture,
-                    text,
-                    (x // 2, y // 2 + int(line * 34 * size)),
-                    font,
-                    size,
-                    colour,
-                    int(rng.integers(1, 3)),
-                    cv2.LINE_AA,
-                )
-    return picture
-
-
 def varied_picture(pictures: list[np.ndarray], rng: np.random.Generator, plain: bool) -> np.ndarray:
     """A new undegraded picture with even sides: crop, scale, mirror, light and colour of a source picture; now and then
     drawn, flattened like a cartoon, or out of focus outside a soft spot (never along a rectangle)."""
@@ -209,10 +167,7 @@ def varied_picture(pictures: list[np.ndarray], rng: np.random.Generator, plain: 
     picture = np.ascontiguousarray(picture)
     draw = rng.random()
     if draw < 0.05 and not drawn:
-        flat = cv2.bilateralFilter(cv2.pyrDown(picture), 9, 60, 9)
-        step = int(rng.integers(12, 48))
-        picture = cv2.resize(flat // step * step + step // 2, (width, height), interpolation=cv2.INTER_CUBIC)
-        picture = cv2.addWeighted(picture, 1.6, cv2.GaussianBlur(picture, (0, 0), 1.5), -0.6, 0)
+        picture = flattened(picture, int(rng.integers(12, 48)))
     elif draw < 0.11:
         spot = np.zeros((height, width), np.float32)
         centre = int(rng.uniform(0.15, 0.85) * width), int(rng.uniform(0.15, 0.85) * height)

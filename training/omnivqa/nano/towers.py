@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .dataset import Part, load_photos, load_stills, write_statistics
+from .drawn import drawn_sources
 from .motion import load_runs, train_motion
 from .photos import write_photos
 from .render import render
@@ -26,10 +27,12 @@ def prepare(sources: list[Source], folder: Path, opinions: Path | None, work: Pa
     """Renders and makes what the towers are trained on, as far as it is not in `work` yet: `train` and `random` clips,
     `stills` and `stills_held` of the two sides, and `opinions.npz` of the photos that people scored."""
     statistics, data, seed = CellStatistics(), config["data"], config["seed"]
-    for part in ("train", "random"):
-        render(sources, config, work, part, workers)
-        write_statistics(work / part, statistics)
     photos = photo_files(folder)
+    shown = [photos[source.content] for source in sources if source.content in photos and not source.held_out]
+    drawn = drawn_sources(shown, data["drawn"], work, seed)
+    for part in ("train", "random"):
+        render(sources, config, work, part, workers, drawn)
+        write_statistics(work / part, statistics)
     for name, held_out in (("stills_held", True), ("stills", False)):
         pictures = [source_pictures(source, photos.get(source.content)) for source in sources if source.held_out == held_out]
         write_stills(work / name, pictures, data[f"{name}_groups"], data["versions"], seed, statistics, held_out=held_out)

@@ -16,6 +16,12 @@ def centred_views(frame: np.ndarray) -> np.ndarray:
     return np.stack([squash(frame, SIZE), fragments(frame, GRID, CELL, AREA)])
 
 
+def enlarged(frame: np.ndarray) -> np.ndarray:
+    """The same picture on twice as many lines and columns, as it is often delivered: judged, it should stay the same."""
+    height, width = frame.shape[:2]
+    return np.asarray(Image.fromarray(frame).resize((2 * width, 2 * height), Image.Resampling.LANCZOS))
+
+
 def sampled_fragments(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """u8 [h,w,3] to u8 [384,384,3]: as `fragments`, each patch at a random place of its cell."""
     height, width = frame.shape[:2]

@@ -61,7 +61,7 @@ class VisionHeads(nn.Module):
 
 @dataclass
 class Batch:
-    """`statistics` f32 [b,144,280] and the labels of each frame as in `Part`; `human` bool [b]."""
+    """`statistics` f32 [b,144,280] and the labels of each frame as in `Part`; `human` and `rated` bool [b]."""
 
     statistics: torch.Tensor
     target: torch.Tensor
@@ -70,6 +70,7 @@ class Batch:
     cells: torch.Tensor
     seen: torch.Tensor
     human: torch.Tensor
+    rated: torch.Tensor
 
 
 def dense_labels(kind: torch.Tensor, cells: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,7 +165,7 @@ class Batches:
         statistics[flip] = statistics[flip].unflatten(1, (GRID, GRID)).flip(2).flatten(1, 2)
         cells[flip, 0] = GRID - cells[flip, 0] - cells[flip, 2]
         return Batch(statistics, target, part.kind[rows], part.severity[rows], cells, part.seen[rows],
-                     torch.full((VERSIONS,), part.human))  # fmt: skip
+                     torch.full((VERSIONS,), part.human), part.rated[rows])  # fmt: skip
 
     def draw(self) -> Batch:
         """The next batch."""

@@ -1,0 +1,86 @@
+"""Clean pictures that look damaged to what learned from a camera alone: made-up screens and flattened photos."""
+
+import json
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .sources import Source, photo_clip
+
+
+def drawn_picture(rng: np.random.Generator) -> np.ndarray:
+    """A made-up screen or cartoon, RGB u8 [540,960,3]: flat areas, gradients, hard edges and text. Clean, however
+    empty it is."""
+    top, bottom = rng.integers(0, 256, (2, 3)) if rng.random() < 0.6 else np.repeat(rng.integers(0, 256, (2, 1)), 3, 1)
+    ramp = np.linspace(0, 1, 540 if rng.random() < 0.5 else 1)[:, None, None]
+    picture = np.ascontiguousarray(np.broadcast_to(top * (1 - ramp) + bottom * ramp, (540, 960, 3)).astype(np.uint8))
+    fonts = [cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN]
+    for _ in range(int(rng.integers(2, 14))):
+        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        x, y = int(rng.integers(0, 960)), int(rng.integers(0, 540))
+        w, h = (int(v) for v in rng.integers(10, 400, 2))
+        shape = int(rng.integers(0, 5))
+        if shape == 0:
+            cv2.rectangle(picture, (x, y), (x + w, y + h), colour, -1)
+        elif shape == 1:
+            cv2.ellipse(picture, (x, y), (w // 2, h // 2), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        elif shape == 2:
+            cv2.fillPoly(
+                picture,
+                [rng.integers(0, 540, (int(rng.integers(3, 7)), 2)).astype(np.int32) + [x // 2, 0]],
+                colour,
+                cv2.LINE_AA,
+            )
+        else:
+            size, font = float(rng.uniform(0.4, 2)), fonts[int(rng.integers(4))]
+            for line in range(int(rng.integers(1, 12))):
+                text = "".join(
+                    rng.choice(list("abcdefghijklmno pqrstu vwxyz ABCDE 0123456789 .,"))
+                    for _ in range(int(rng.integers(4, 50)))
+                )
+                cv2.putText(
+                    picture,
+                    text,
+                    (x // 2, y // 2 + int(line * 34 * size)),
+                    font,
+                    size,
+                    colour,
+                    int(rng.integers(1, 3)),
+                    cv2.LINE_AA,
+                )
+    return picture
+
+
+def flattened(picture: np.ndarray, step: int) -> np.ndarray:
+    """A photo, RGB u8 [h,w,3], as a cartoon of the same size: smooth areas in tones `step` apart with sharp edges."""
+    height, width = picture.shape[:2]
+    flat = cv2.bilateralFilter(cv2.pyrDown(picture), 9, 60, 9)
+    flat = cv2.resize(flat // step * step + step // 2, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.addWeighted(flat, 1.6, cv2.GaussianBlur(flat, (0, 0), 1.5), -0.6, 0)
+
+
+def drawn_sources(photos: list[Path], count: int, work: Path, seed: int) -> list[Source]:
+    """`count` clips to train on, rendered once to `work`: made-up screens and, every other one, flattened photos."""
+    folder = work / "drawn"
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = []
+    for number in range(count):
+        content = f"drawn-{number:03d}"
+        rng = np.random.default_rng([seed, zlib.crc32(content.encode())])
+        clip, note = folder / f"{content}.mkv", folder / f"{content}.json"
+        if not note.exists():
+            if number % 2 and photos:
+                with Image.open(photos[number // 2 % len(photos)]) as image:
+                    image.thumbnail((1600, 1600))
+                    picture = flattened(np.asarray(image.convert("RGB")), int(rng.integers(12, 48)))
+            else:
+                picture = drawn_picture(rng)
+            still = folder / f"{content}.png"
+            Image.fromarray(picture).save(still)
+            note.write_text(json.dumps(photo_clip(still, clip, rng)))
+            still.unlink()
+        sources.append(Source(content, "photo", "made", "none", clip, *json.loads(note.read_text()), held_out=False))
+    return sources
