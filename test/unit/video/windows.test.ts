@@ -21,10 +21,15 @@ async function packetsOf(path: string): Promise<Packet[]> {
   return packetSizes((await probeVideo(path)).value);
 }
 
-/** A window as text, its pixels and times to the last bit. */
-function exactly({ key, motion, times, ...rest }: FrameWindow) {
+/**
+ * A window as text, its pixels and times to the last bit. Of errors only whether there were any: a decoder's threads write
+ * theirs beside those of the demuxer, now before a frame is told of and now after it, and into each other's lines.
+ */
+function exactly({ key, motion, times, findings, ...rest }: FrameWindow) {
+  const { errors, errorAt: _, ...found } = findings;
   return {
     ...rest,
+    findings: { ...found, damaged: errors > 0 },
     times: [...times],
     keyFrames: [...key.frames],
     keyPixels: Buffer.from(key.pixels).toString('base64'),
