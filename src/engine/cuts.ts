@@ -1,13 +1,13 @@
 /** Parts of clips, joined without loss, for encodes that stand for those of the whole. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cut } from '../protocol/engine.ts';
 import { type CutSpan, cutVideo } from '../video/cut.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
 import { probeVideo } from '../video/probe.ts';
 import type { Contents } from './content.ts';
-import { besides, unwritable, writeWhole } from './files.ts';
+import { besides, touch, unwritable, writeWhole } from './files.ts';
 import { parseJson } from './results.ts';
 
 /** Cuts, kept by the clip's content, the parts and ffmpeg's version until {@link tidy}; one is made at a time. */
@@ -75,8 +75,7 @@ export class Cuts {
     const facts = parseJson(text) as { size?: number; parts?: CutSpan[] } | null;
     const found = await stat(file).catch(() => null);
     if (!found || !facts?.parts || facts.size !== found.size) return null;
-    const now = new Date();
-    for (const one of [file, `${file}.json`]) await utimes(one, now, now).catch(() => undefined);
+    await touch(file, `${file}.json`);
     return { file, parts: facts.parts };
   }
 }

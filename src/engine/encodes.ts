@@ -13,7 +13,7 @@ import { referenceMetrics } from '../video/metrics.ts';
 import { probeVideo } from '../video/probe.ts';
 import type { Contents } from './content.ts';
 import { CoreShares, cancelled, threadsOf } from './core_shares.ts';
-import { besides, unwritable, writeWhole } from './files.ts';
+import { besides, touch, unwritable, writeWhole } from './files.ts';
 import { parseJson } from './results.ts';
 
 /**
@@ -153,7 +153,9 @@ export class Encodes {
     );
     // Encodes of earlier versions were not held against their source.
     const whole = facts?.key === key && facts.bytes === size && facts.alignment !== undefined;
-    return whole ? ({ ...facts, file } as EncodeFacts) : null;
+    if (!whole) return null;
+    await touch(file, `${file}.json`);
+    return { ...facts, file } as EncodeFacts;
   }
 
   #file(key: string): string {

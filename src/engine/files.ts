@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OmniError } from '../protocol/errors.ts';
 
@@ -61,12 +61,13 @@ const hour = 3_600_000;
 /** Pieces that a killed process left: {@link besides}, but for what was moved aside, which the user may want. */
 const piece = /\.(partial|new)-\d+-[0-9a-f]{8}$/;
 const journal = /\.jsonl$/;
-/** Cuts of clips, which are large. */
+/** Cuts and encodes of clips, which are large, with what is known of them; whoever uses one touches both. */
 const cut = /(^|[\\/])cuts[\\/][0-9a-f]{64}\.mkv(\.json)?$/;
+const encode = /(^|[\\/])encodes[\\/][0-9a-f]{64}\.mkv(\.json)?$/;
 
 /**
- * Removes from a store what nobody comes back to: pieces of an hour ago, cuts that nobody asked for in a day, journals of
- * a month ago.
+ * Removes from a store what nobody comes back to: pieces of an hour ago, cuts that nobody asked for in a day, encodes and
+ * journals of a month ago. What was measured of an encode is kept elsewhere, and it is made again where it is wanted.
  */
 export async function tidy(store: string): Promise<void> {
   for (const name of await readdir(store, { recursive: true }).catch(() => [])) {
@@ -74,7 +75,7 @@ export async function tidy(store: string): Promise<void> {
       ? hour
       : cut.test(name)
         ? 24 * hour
-        : journal.test(name)
+        : journal.test(name) || encode.test(name)
           ? 30 * 24 * hour
           : null;
     if (oldest === null) continue;
@@ -82,4 +83,10 @@ export async function tidy(store: string): Promise<void> {
     const found = await stat(file).catch(() => null);
     if (found && Date.now() - found.mtimeMs > oldest) await rm(file, { force: true }).catch(() => undefined);
   }
+}
+
+/** Notes that files are used, for {@link tidy}. */
+export async function touch(...files: readonly string[]): Promise<void> {
+  const now = new Date();
+  for (const one of files) await utimes(one, now, now).catch(() => undefined);
 }

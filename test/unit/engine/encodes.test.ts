@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Contents } from '../../../src/engine/content.ts';
 import { CoreShares } from '../../../src/engine/core_shares.ts';
 import { Encodes, outputOf } from '../../../src/engine/encodes.ts';
+import { tidy } from '../../../src/engine/files.ts';
 import type { EncodeState } from '../../../src/protocol/engine.ts';
 import { probeVideo } from '../../../src/video/probe.ts';
 import { temporaryDirectory, writeClip } from '../../support/media.ts';
@@ -31,6 +32,23 @@ test('an encode is kept by source, settings and encoder, and made once', async (
   expect((await open(folder).encode(source, crf(31))).key).not.toBe(first.key);
   const other = writeClip(join(folder, 'other.mp4'), { seconds: 1 });
   expect((await open(folder).encode(other, crf(30))).key).not.toBe(first.key);
+});
+
+test('an encode that nobody used in a month is removed, and made again where it is wanted', async () => {
+  const folder = temporaryDirectory();
+  const source = writeClip(join(folder, 'clip.mp4'));
+  const [used, unused] = [
+    await open(folder).encode(source, crf(30)),
+    await open(folder).encode(source, crf(31)),
+  ];
+  const files = ({ file }: { readonly file: string }) => [file, `${file}.json`];
+  const then = new Date(Date.now() - 40 * 86_400_000);
+  for (const file of [...files(used), ...files(unused)]) utimesSync(file, then, then);
+  expect(await open(folder).encode(source, crf(30))).toMatchObject({ kept: true });
+  await tidy(folder);
+  expect(files(used).map((file) => existsSync(file))).toEqual([true, true]);
+  expect(files(unused).map((file) => existsSync(file))).toEqual([false, false]);
+  expect(await open(folder).encode(source, crf(31))).toMatchObject({ kept: false, key: unused.key });
 });
 
 /** What the encoder wrote: the container has a random number of its own. */
