@@ -22,8 +22,9 @@ from omnivqa.nano.answers import (
     turn_logits,
 )
 from omnivqa.nano.calibration import calibrate, calibrated, calibration_error, temperature
+from omnivqa.nano.dataset import Clip as RenderedClip
 from omnivqa.nano.dataset import Part
-from omnivqa.nano.decoder import ORDERS, Draws, Motion, init_decoder
+from omnivqa.nano.decoder import ORDERS, Draws, LadderCheck, Motion, init_decoder
 from omnivqa.nano.evaluate import share
 from omnivqa.nano.motion import RATES
 from omnivqa.nano.shape import nano_config
@@ -286,3 +287,20 @@ def test_scored_photos_are_rated_and_asked_nothing_else(nano):
     statistics, features, positions, known = draws.frames()
     assert statistics.shape == (8, 1, 144, 280) and positions.shape == features.shape[:2]
     assert (known.rated == (known.stutter == 0)).all() and known.seen.all()
+
+
+def test_a_ladder_that_falls_one_way_rises_the_other(nano):
+    network, _, words = nano
+    generator, rungs = torch.Generator().manual_seed(4), 4
+    statistics = torch.randn(rungs, 144, 140, generator=generator)
+    nothing = torch.zeros(rungs, dtype=torch.long)
+    part = Part([], statistics.half(), statistics[:, None].half(), torch.zeros(rungs), nothing, torch.zeros(rungs),
+                torch.zeros(rungs, 4, dtype=torch.long), nothing.bool(), nothing)  # fmt: skip
+    meta = {"rate": 24, "frames": 24, "ladder": "a-x264-0", "recipe": {"kind": "x264"}}
+    clips = [RenderedClip(f"{n}", meta, np.zeros((24, 48, 48, 3), np.uint8), np.array([n]), np.array([0]), np.zeros(24), np.arange(24))
+             for n in range(rungs)]  # fmt: skip
+    motion = {clip.name: torch.zeros(24, 8) for clip in clips}
+    falls, rises = (LadderCheck([order], part, motion)(network, words) for order in (clips, clips[::-1]))
+    assert falls["steps"] + rises["steps"] == pytest.approx(1, abs=2e-3)
+    assert falls["x264"]["points"] == -rises["x264"]["points"]
+    assert LadderCheck([], part, motion)(network, words) == {}

@@ -16,7 +16,8 @@ from omnivqa.preprocess import clip_pixels
 from omnivqa.sequence import clip_tokens, load_tokenizer, rate
 
 SMALL = {
-    "data": {"train_clips": 8, "held_out_clips": 4, "seconds": [2, 2], "jitters": 1, "stills_groups": 11, "stills_held_groups": 3, "photo_variants": 2, "drawn": 2, "rungs": 2},
+    "data": {"train_clips": 8, "held_out_clips": 4, "seconds": [2, 2], "jitters": 1, "stills_groups": 11, "stills_held_groups": 3, "photo_variants": 2, "drawn": 2, "rungs": 2, "photo_ladders": 3,
+             "video_ladders": {"x264": 1, "av1": 1}},
     "vision": {"hidden": 64, "layers": 1, "mlp": 96, "samples": 48},
     "motion": {"samples": 8, "seconds": 2, "held_out_samples": 3},
     "decoder": {"layers": 1, "samples": 32, "notes": 1, "motion_train_samples": 180, "motion_held_samples": 12,
@@ -59,7 +60,7 @@ def write_opinions(folder):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::scipy.stats.ConstantInputWarning")
 def test_one_command_leads_from_sources_to_a_checkpoint(tmp_path, capsys):
-    folders = {name: tmp_path / name for name in ("sources", "opinions", "work", "nano", "again")}
+    folders = {name: tmp_path / name for name in ("sources", "opinions", "work", "nano", "again", "further")}
     for name in ("sources", "opinions"):
         folders[name].mkdir()
     write_sources(folders["sources"])
@@ -67,9 +68,9 @@ def test_one_command_leads_from_sources_to_a_checkpoint(tmp_path, capsys):
     config = tomllib.loads(CONFIG.read_text())
     config = {name: part | SMALL.get(name, {}) if isinstance(part, dict) else part for name, part in config.items()}
 
-    train(folders["sources"], folders["opinions"], folders["work"], folders["nano"], config, 2)
+    train(folders["sources"], folders["opinions"], None, folders["work"], folders["nano"], config, 2)
     told = capsys.readouterr().out
-    assert [stage in told for stage in ("train: 32/32", "vision {", "motion {", "decoder {", "joint {")] == [True] * 5
+    assert [stage in told for stage in ("train: 26/26", "vision {", "motion {", "decoder {", "joint {")] == [True] * 5
 
     network, tokenizer = load_checkpoint(folders["nano"]), load_tokenizer(folders["nano"])
     calibration = network.config.omnivqa.localization.calibration
@@ -80,6 +81,14 @@ def test_one_command_leads_from_sources_to_a_checkpoint(tmp_path, capsys):
     assert 0 <= rate(network, tokenizer, clip).score <= 1
 
     # What has finished is not done again, and gives the same weights.
-    train(folders["sources"], folders["opinions"], folders["work"], folders["again"], config, 2)
+    train(folders["sources"], folders["opinions"], None, folders["work"], folders["again"], config, 2)
     assert not any(stage in capsys.readouterr().out for stage in ("vision {", "motion {", "decoder {", "joint {"))
     assert (folders["again"] / "model.safetensors").read_bytes() == (folders["nano"] / "model.safetensors").read_bytes()
+
+    # From a checkpoint the joint stage alone goes on, without what the stages before it left.
+    for stage in ("vision", "motion", "decoder", "joint"):
+        (folders["work"] / f"{stage}.pt").unlink()
+    train(folders["sources"], folders["opinions"], folders["nano"], folders["work"], folders["further"], config, 2)
+    told = capsys.readouterr().out
+    assert [stage in told for stage in ("vision {", "motion {", "decoder {", "joint {")] == [False] * 3 + [True]
+    assert (folders["further"] / "model.safetensors").read_bytes() != (folders["nano"] / "model.safetensors").read_bytes()

@@ -11,11 +11,11 @@ import torch
 from omnivqa.nano.dataset import Clip, Part, _clip_quality, load_photos, load_stills, rescale
 from omnivqa.nano.decoder import VERSIONS, WINDOW_SHARES, draw_windows, window
 from omnivqa.nano.drawn import drawn_sources, flattened
-from omnivqa.nano.losses import LEVEL_SCORES, level_score, rank_loss, soft_levels
+from omnivqa.nano.losses import LEVEL_SCORES, level_score, order_loss, rank_loss, soft_levels
 from omnivqa.nano.motion import LABELS, Run, motion_sample
 from omnivqa.nano.photos import glided, is_test_photo, write_photos
-from omnivqa.nano.recipes import TYPE_OF_KIND, TYPES, codec_arguments, draw_ladder, draw_recipe, filter_for, ladder_recipe, strength_target
-from omnivqa.nano.render import LADDER_CODECS, LADDERS, PHOTO_LADDERS, vmaf_step
+from omnivqa.nano.recipes import LADDER_ENDS, TYPE_OF_KIND, TYPES, codec_arguments, draw_ladder, draw_recipe, filter_for, ladder_recipe, strength_target
+from omnivqa.nano.render import LADDERS, PHOTO_LADDERS, vmaf_step
 from omnivqa.nano.sources import COLLECTION_SIZE, is_held_out
 from omnivqa.nano.statistics import CellStatistics
 from omnivqa.nano.stills import degraded, make_group, pasted, picture_of, planes_of, write_stills
@@ -297,7 +297,7 @@ def test_a_freeze_holds_one_frame_and_what_does_not_move_has_none():
 
 
 def test_a_ladder_of_a_codec_gets_worse_and_changes_nothing_else():
-    for kind in LADDER_CODECS:
+    for kind in LADDER_ENDS:
         rungs = draw_ladder(kind, 8, np.random.default_rng(4))
         values = [rung.strength for rung in rungs]
         assert values == sorted(values) and values[-1] - values[0] > 10
@@ -317,10 +317,12 @@ def test_windows_of_a_ladder_show_its_rungs_at_the_same_time():
             assert len({item.frames[0] for _, item in group}) == 1 and len({item.target for _, item in group}) == 8
 
 
-def test_rungs_that_hardly_differ_are_still_told_apart():
-    target, score = torch.tensor([90.0, 89.9, 89.9]), torch.tensor([80.0, 80, 80])
-    assert rank_loss(score, target) < rank_loss(score, target, 1.0)
-    assert rank_loss(torch.tensor([81.0, 80, 80]), target, 1.0) == 0
+def test_rungs_that_hardly_differ_count_as_much_as_those_that_differ_widely():
+    good, score = torch.tensor([90.0, 89.9]), torch.tensor([80.0, 80])
+    assert order_loss(score, good) == order_loss(score, torch.tensor([90.0, 10]))
+    assert order_loss(torch.tensor([81.0, 80]), good) < 0.2 < 1.9 < order_loss(torch.tensor([80.0, 81]), good)
+    assert order_loss(score, torch.tensor([90.0, 90])) == 0
+
 
 
 def test_made_up_clips_are_rendered_once(tmp_path):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..checkpoint import save_checkpoint
+from ..checkpoint import load_checkpoint, save_checkpoint
 from ..network import OmniVQA
 from ..tokenizer import corpus, train_tokenizer
 from .ablate import TRIALS, ablate
@@ -30,6 +30,7 @@ from .dataset import load_part, load_photos, load_stills
 from .decoder import (
     Check,
     Draws,
+    LadderCheck,
     answer_clean,
     answer_draws,
     cache_motion,
@@ -43,7 +44,7 @@ from .domain import domain
 from .evaluate import evaluate
 from .motion import load_runs
 from .people import people
-from .photos import photo_motion
+from .photos import load_photo_ladders, photo_motion
 from .reliability import reliability
 from .shape import nano_config
 from .sources import Source, load_sources
@@ -55,8 +56,9 @@ from .towers import photo_files, prepare, train_key_frames, train_motion_pathway
 CONFIG = Path(__file__).parents[2] / "nano.toml"
 
 
-def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, config: dict, workers: int) -> None:
-    """All stages: render, statistics, vision, motion, decoder, joint fine-tune, calibration, export."""
+def train(sources_folder: Path, opinions: Path | None, start: Path | None, work: Path, out: Path, config: dict, workers: int) -> None:
+    """All stages: render, statistics, vision, motion, decoder, joint fine-tune, calibration, export. With `start`, a Nano of
+    the same shape and vocabulary, the joint stage alone goes on from its weights."""
     seed, settings = config["seed"], config["decoder"]
     work.mkdir(parents=True, exist_ok=True)
     sources = load_sources(sources_folder, work, seed)
@@ -72,30 +74,41 @@ def train(sources_folder: Path, opinions: Path | None, work: Path, out: Path, co
           f"held out {len(held_out.clips)}, {len(held_out.target)}, {len(stills_held.target)}")  # fmt: skip
     words = phrases(shape, tokenizer)
 
-    decoder, joint = work / "decoder.pt", work / "joint.pt"
+    stages = {"decoder": work / "decoder.pt", "joint": work / "joint.pt"}
     pathway = network.model.slowfast
-    train_key_frames(network.tower, clips, held_out, work, config)
-    train_motion_pathway(pathway, sources, sources_folder, work, config)
-    some = torch.arange(0, len(stills.target), max(1, len(stills.target) // 100))
-    init_decoder(network, torch.load(work / "vision.pt")["heads"], frame_tokens(network, stills, some))
+    if start is None:
+        train_key_frames(network.tower, clips, held_out, work, config)
+        train_motion_pathway(pathway, sources, sources_folder, work, config)
+        some = torch.arange(0, len(stills.target), max(1, len(stills.target) // 100))
+        init_decoder(network, torch.load(work / "vision.pt")["heads"], frame_tokens(network, stills, some))
+    else:
+        network.load_state_dict(load_checkpoint(start).state_dict())
+        del stages["decoder"]
     made = load_motion(pathway, work / "motion_train.npz")
     made.side(True).check_both()
     own = cache_motion(pathway, clips.clips)
     opinion = work / "opinions.npz"
     scored, unscored = (load_photos(opinion, side) if opinion.exists() else None for side in (False, True))
     shown = photo_motion(pathway, opinion, False, seed) if opinion.exists() else None
-    draws = [Draws([stills, clips], settings["shares"], made, own, np.random.default_rng([seed, i]), bool(i), scored, shown)
+    rungs = load_photo_ladders(work / "photo_ladders.npz") if opinion.exists() else None
+    draws = [Draws([stills, clips], settings["shares"], made, own, np.random.default_rng([seed, i]), bool(i), scored, shown, rungs)
              for i in (0, 1)]  # fmt: skip
     beside = load_motion(pathway, work / "motion_held.npz")
     checks = {"stills": Check(stills_held, torch.arange(0, len(stills_held.target), 3), beside),
-              "random": Check(held_out, torch.arange(0, len(held_out.target), 2), beside)}  # fmt: skip
+              "random": Check(held_out, torch.arange(0, len(held_out.target), 2), beside),
+              "ladders": LadderCheck.of(draws[1])}  # fmt: skip
     if unscored is not None:
         checks["photos"] = Check(unscored, torch.arange(len(unscored.target)), beside)
-    for stage, file in (("decoder", decoder), ("joint", joint)):
+    for stage, file in stages.items():
         if not file.exists() and config[stage]["samples"]:
             train_decoder(network, words, draws[0], checks, config, seed, file, joint=stage == "joint")
         if file.exists():
             network.load_state_dict(torch.load(file))
+    if start is not None:
+        # The mean forgets less than the end (WiSE-FT; Wortsman et al., CVPR 2022).
+        begun, share = load_checkpoint(start).state_dict(), config["joint"]["start_share"]
+        network.load_state_dict({name: value.lerp(begun[name], share) if value.is_floating_point() else value
+                                 for name, value in network.state_dict().items()})  # fmt: skip
     clean = load_stills(work / "stills_clean")
     quiet = answer_clean(network, words, clean, made.side(True))
     network.config = calibrated(shape, calibrate(*answer_draws(network, words, draws[1], settings["calibration_batches"]), quiet))
@@ -149,6 +162,7 @@ def main() -> None:
             command.add_argument(f"--{option}", type=Path, required=True, help=texts[option])
         if name == "train":
             command.add_argument("--opinions", type=Path, help=texts["opinions"])
+            command.add_argument("--start", type=Path, help="a Nano whose weights the joint stage goes on from, without the stages before")
         if name == "domain":
             command.add_argument("--step", type=int, default=1, help="look at every n-th rendered clip only")
         if name == "ablate":
@@ -161,7 +175,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     config = tomllib.loads(arguments.config.read_text())
     if arguments.command == "train":
-        train(arguments.sources, arguments.opinions, arguments.work, arguments.out, config, arguments.workers)
+        train(arguments.sources, arguments.opinions, arguments.start, arguments.work, arguments.out, config, arguments.workers)
     elif arguments.command == "evaluate":
         evaluate(arguments.sources, arguments.work, arguments.model, config, arguments.workers)
     elif arguments.command == "reliability":

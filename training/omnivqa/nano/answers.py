@@ -13,7 +13,7 @@ from transformers.cache_utils import DynamicCache
 
 from ..config import ModelConfig
 from ..sequence import IMAGE, encode, level_ids
-from .losses import quality_loss, rank_loss, soft_levels
+from .losses import order_loss, quality_loss, rank_loss, soft_levels
 from .views import GRID
 
 SMOOTHING = 0.02
@@ -24,9 +24,8 @@ CLEAN_WEIGHT = 2.0
 WRITING = 0.1
 # Of the loss for likely words at a choice that are none of its options.
 OUTSIDE = 0.3
-# How much the order of the rungs of a ladder counts, and the points by which any two of them should differ.
-LADDER_WEIGHT = 4.0
-LADDER_MARGIN = 1.0
+# How much the order of the rungs of a ladder counts.
+LADDER_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -226,9 +225,11 @@ def turn_logits(network, prefix: torch.Tensor, turns: list[torch.Tensor]) -> lis
     return list(network.lm_head(hidden[:, prefix.shape[1] :]).split(lengths, 1))
 
 
-def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], labels: Labels, group: int, ladders: bool = False) -> tuple[torch.Tensor, dict]:
+def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], labels: Labels, group: int, ladders: bool = False,
+                 graded: bool = True) -> tuple[torch.Tensor, dict]:  # fmt: skip
     """The loss of a batch of whole groups of `group` versions of one content each, and its parts by choice; in `ladders`
-    of one encoder's settings order counts for more, and however little two rungs differ."""
+    of one encoder's settings order counts for more, and however little two rungs differ. Where the targets are not
+    `graded`, nothing else of them counts."""
     total, parts = torch.zeros(()), {}
     for turn, out in zip(turns, logits):
         out = out.float()
@@ -241,10 +242,12 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
             outside = everything.logsumexp(1) - chosen.logsumexp(1)
             total = total + OUTSIDE * outside[choice.asked].mean()
             if choice.name == "level":
-                loss = quality_loss(chosen[choice.asked], labels.target[choice.asked])
-                ranks = [rank_loss(score_of(part), target, LADDER_MARGIN if ladders else 0) for part, target, asked in
-                         zip(chosen.split(group), labels.target.split(group), choice.asked.split(group)) if asked.all()]  # fmt: skip
-                loss = loss + (LADDER_WEIGHT if ladders else 1) * (torch.stack(ranks).mean() if ranks else 0)
+                loss = quality_loss(chosen[choice.asked], labels.target[choice.asked]) if graded else torch.zeros(())
+                groups = [(score_of(part), target) for part, target, asked in
+                          zip(chosen.split(group), labels.target.split(group), choice.asked.split(group)) if asked.all()]  # fmt: skip
+                of_group, weight = (order_loss, LADDER_WEIGHT) if ladders else (rank_loss, 1.0)
+                if groups:
+                    loss = loss + weight * torch.stack([of_group(*each) for each in groups]).mean()
             else:
                 each = -(choice.wanted * chosen.log_softmax(-1)).sum(1)
                 weight = choice.asked.float()
@@ -254,7 +257,7 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
             parts[choice.name] = loss.item()
             total = total + loss
         writes = turn.written[:, 1:]
-        if writes.any():
+        if graded and writes.any():
             total = total + WRITING * F.cross_entropy(out[:, :-1][writes], turn.ids[:, 1:][writes])
     return total, parts
 

@@ -29,10 +29,10 @@ def line_chart(curves: dict[str, list[tuple[float, float]]], ticks: dict[float, 
 
 def learning_curves(log: str) -> tuple[dict[str, list[tuple[float, float]]], dict[float, str]]:
     """The curves and ticks of what the decoder's and the joint stage print: at every note the samples, then the figures of
-    held-out stills, clips (`random`) and photos (`live` or `photos`)."""
+    held-out stills, clips (`random`), photos (`live` or `photos`), and of ladders of contents that are left out of training."""
     wanted = {("random", "srcc"): "clips: SRCC with the target", ("stills", "named_local"): "stills: type, quarter",
               ("stills", "iou"): "stills: IoU of the place", ("random", "stutter"): "stutter found",
-              ("photos", "srcc"): "photos: SRCC with people"}  # fmt: skip
+              ("photos", "srcc"): "photos: SRCC with people", ("ladders", "steps"): "ladders: steps that fall"}  # fmt: skip
     curves, ticks, samples = {}, {}, None
     for line in log.splitlines():
         found = re.fullmatch(r"\s*(\w+) (\{.*\})", line)

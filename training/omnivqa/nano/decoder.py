@@ -37,6 +37,8 @@ from .vision import DECAY, VERSIONS, Batches, rectangle_iou, vision_tokens
 
 # How often a batch of windows has K seconds.
 WINDOW_SHARES = {1: 0.3, 2: 0.35, 3: 0.23, 4: 0.08, 10: 0.04}
+# The rungs of a ladder are as long as this; more would show their frames again.
+LADDER_SECONDS = 2
 # Seconds of a made-up clip with or without stutter, and how often a drawn second stutters.
 MOTION_SECONDS = 4
 STUTTER_SHARE = 0.4
@@ -85,6 +87,8 @@ def draw_windows(clips: list[Clip], groups: int, rng: np.random.Generator, by: s
     """Windows of one length and frame rate, VERSIONS of each of `groups` contents, or `by` ladder: the rungs of `groups`
     ladders, all at the same time of the source."""
     seconds = int(rng.choice(list(WINDOW_SHARES), p=list(WINDOW_SHARES.values())))
+    if by == "ladder":
+        seconds = min(seconds, LADDER_SECONDS)
     rate = clips[int(rng.integers(len(clips)))].meta["rate"]
     contents = {}
     for clip in clips:
@@ -184,9 +188,10 @@ class Draws:
     labels. With `kept_back` those of the contents that are left out of training, else of all others."""
 
     def __init__(self, parts: list[Part], shares: list[int], motion: Motion, clip_motion: dict, rng, kept_back: bool = False,
-                 photos: Part | None = None, photo_clips: torch.Tensor | None = None):  # fmt: skip
+                 photos: Part | None = None, photo_clips: torch.Tensor | None = None,
+                 photo_ladders: torch.Tensor | None = None):  # fmt: skip
         self.rng, self.motion, self.clip_motion, self.scored = rng, motion.side(kept_back), clip_motion, photos
-        self.photo_clips = photo_clips
+        self.photo_clips, self.photo_ladders = photo_clips, photo_ladders
         self.batches = Batches(parts, shares, rng)
         for part, groups in zip(parts, self.batches.groups):
             chosen = is_kept_back(part) == kept_back
@@ -228,6 +233,23 @@ class Draws:
         features = self.photo_clips[part.group[rows], torch.from_numpy(rng.integers(0, 2, count)), : rate // 4 * 4]
         seconds = torch.from_numpy(rng.integers(0, 10, count))
         return statistics[:, None], features, seconds[:, None] * rate + torch.arange(features.shape[1]), labels
+
+    def photo_rungs(self, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
+        """Rungs of ladders of scored photos, one frame each: how good they are is not known, but which is better."""
+        found, rng = self.photo_ladders, self.rng
+        rows = rng.choice(len(found), groups, replace=len(found) < groups)
+        frames = rng.integers(0, found.shape[2], groups)
+        count, every = groups * VERSIONS, found.shape[1]
+        chosen = torch.from_numpy(np.stack([rng.choice(every, VERSIONS, replace=every < VERSIONS) for _ in rows]))
+        # [groups, VERSIONS, squash and fragments, 144, 140] to [groups * VERSIONS, 144, 280]
+        statistics = torch.stack([found[int(row), of, int(frame)] for row, of, frame in zip(rows, chosen, frames)])
+        statistics = statistics.transpose(2, 3).flatten(3).flatten(0, 1).float()
+        flip = torch.from_numpy(rng.random(groups) < 0.5).repeat_interleave(VERSIONS)
+        statistics[flip] = statistics[flip].unflatten(1, (GRID, GRID)).flip(2).flatten(1, 2)
+        nothing = torch.zeros(count, dtype=torch.long)
+        labels = Labels((every - chosen).flatten().float(), ~nothing.bool(), nothing, nothing.float(),
+                        torch.tensor([[0, 0, GRID, GRID]] * count), nothing.bool(), nothing - 100)  # fmt: skip
+        return statistics[:, None], torch.zeros(count, 0, self.photo_clips.shape[-1]), torch.zeros(count, 0, dtype=torch.long), labels
 
     def windows(self, groups: int, ladders: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
         """Windows of rendered clips with their own motion; with `ladders` rungs of one ladder in each group."""
@@ -399,7 +421,50 @@ class Check:
         return measure_answers(answers, self.part, self.rows, stutter.numpy().astype(bool))
 
 
-def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check], config: dict, seed: int, out: Path, joint: bool) -> None:
+@dataclass
+class LadderCheck:
+    """Ladders of contents that are left out of training: at how many of their `steps` does the score fall, which `ladders`
+    fall at every one, and by how many points in all?"""
+
+    ladders: list[list[Clip]]
+    part: Part
+    clip_motion: dict[str, torch.Tensor]
+
+    @staticmethod
+    def of(draws: Draws) -> "LadderCheck":
+        """Those among the clips of `draws`, from good to bad."""
+        ladders: dict[str, list[Clip]] = {}
+        for clip in sorted(draws.laddered, key=lambda clip: clip.meta["recipe"]["strength"]):
+            ladders.setdefault(clip.meta["ladder"], []).append(clip)
+        return LadderCheck(list(ladders.values()), draws.clips, draws.clip_motion)
+
+    @torch.inference_mode()
+    def __call__(self, network, words: Phrases) -> dict:
+        network.eval()
+        question = torch.tensor([*words.questions["rating"], *words.openings["rating"]])
+        steps: dict[str, list[torch.Tensor]] = {}
+        for clips in self.ladders:
+            seconds = max(1, clips[0].meta["frames"] // clips[0].meta["rate"])
+            windows = [window(clip, 0, 0, seconds) for clip in clips]
+            rows = torch.tensor([one.rows for one in windows])
+            statistics = torch.cat([self.part.squash[rows], self.part.fragments[rows, 0]], -1).float()
+            moving = torch.stack([self.clip_motion[clip.name][one.frames] for clip, one in zip(clips, windows)])
+            tokens = vision_tokens(network.tower, statistics.flatten(0, 1))[1].unflatten(0, rows.shape)
+            prefix = clip_prefix(network, words, tokens, moving, torch.arange(moving.shape[1]))
+            logits = turn_logits(network, prefix, [question.expand(len(clips), -1)])[0][:, -1]
+            fall = -level_score(logits[:, words.choices["level"]]).diff()
+            steps.setdefault(clips[0].meta["recipe"]["kind"], []).append(fall)
+        if not steps:
+            return {}
+        every = torch.cat([fall for falls in steps.values() for fall in falls])
+        return {"steps": round(float((every > 0).float().mean()), 3)} | {
+            kind: {"steps": round(float((torch.cat(falls) > 0).float().mean()), 3),
+                   "ladders": f"{sum(bool((fall > 0).all()) for fall in falls)} of {len(falls)}",
+                   "points": round(float(torch.stack([fall.sum() for fall in falls]).mean()), 1)}
+            for kind, falls in sorted(steps.items())}  # fmt: skip
+
+
+def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Check | LadderCheck"], config: dict, seed: int, out: Path, joint: bool) -> None:
     """Trains projectors and language model on `draws`; with `joint` the key-frame tower too, at its own rate. A
     running average of the weights is what is measured and written to `out`."""
     torch.manual_seed(seed)
@@ -425,10 +490,14 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
         rating, localisation = order[int(step >= FIRST_PART * steps)]
-        ladders = False
+        ladders, graded = False, True
         sort = rng.random() if rating else 1.0
         people = draws.scored is not None and sort < settings["photo_share"]
-        if people:
+        if people and draws.photo_ladders is not None and rng.random() < settings["ladder_share"]:
+            ladders, graded = True, False
+            # Without motion tokens they are short: more contents cost little.
+            statistics, features, positions, labels = draws.photo_rungs(2 * batch // VERSIONS)
+        elif people:
             statistics, features, positions, labels = draws.photos(batch)
         elif sort < settings["photo_share"] + settings["window_share"]:
             ladders = bool(draws.laddered) and rng.random() < settings["ladder_share"]
@@ -442,19 +511,20 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, Check
             turns.append(spatial_turn(words, labels))
             if features.shape[1]:
                 turns.append(temporal_turn(words, labels))
-        with torch.autocast("cpu", torch.bfloat16):
+        # Rungs differ by less than what bfloat16 rounds away.
+        with torch.autocast("cpu", torch.bfloat16, enabled=not ladders):
             with torch.set_grad_enabled(joint):
                 vision = vision_tokens(tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
             prefix = clip_prefix(network, words, vision, features, positions)
             logits = turn_logits(network, prefix, [turn.ids for turn in turns])
-        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders)
+        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders, graded)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(DECAY, step / (step + 10)))
         if people:
-            parts = {"photos": parts["level"]}
+            parts = {"photos" if graded else "photo ladders": parts["level"]}
         losses |= {name: 0.97 * losses.get(name, value) + 0.03 * value for name, value in parts.items()}
         if (step + 1) % max(1, steps // settings["notes"]) == 0 or step + 1 == steps:
             note = {"samples": (step + 1) * batch, "seconds": round(time.time() - begin),

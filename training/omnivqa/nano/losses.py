@@ -20,10 +20,21 @@ def soft_levels(score: torch.Tensor) -> torch.Tensor:
     return weights.scatter_(1, lower[:, None], 1 - share).scatter_add_(1, lower[:, None] + 1, share)
 
 
-def rank_loss(score: torch.Tensor, target: torch.Tensor, margin: float = 0) -> torch.Tensor:
-    """Pairwise hinge in a batch: a pair must differ by its target difference, at least by `margin` points and at most by 20."""
+def rank_loss(score: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Pairwise hinge in a batch: a pair must differ by its target difference, at most by 20 points."""
     wanted, got = target[:, None] - target[None], score[:, None] - score[None]
-    return F.relu(0.05 * wanted.abs().clamp(margin, 20) * wanted.sign().abs() - 0.05 * got * wanted.sign()).mean()
+    return F.relu(0.05 * wanted.abs().clamp(max=20) - 0.05 * got * wanted.sign()).mean()
+
+
+# Points by which two rungs of a ladder differ beyond doubt.
+ORDER_POINTS = 0.5
+
+
+def order_loss(score: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Pairwise logistic loss (RankNet; Burges et al., ICML 2005): every pair counts alike, however little its targets
+    differ, which is what tells the rungs of a ladder near transparency apart."""
+    wanted, got = target[:, None] - target[None], score[:, None] - score[None]
+    return F.softplus(-got[wanted > 0] / ORDER_POINTS).sum() / max(1, len(score) * (len(score) - 1) // 2)
 
 
 def quality_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

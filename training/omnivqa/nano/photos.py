@@ -12,12 +12,20 @@ import torch
 from PIL import Image
 
 from .motion import RATES, SIDE, motion_features
+from .recipes import draw_ladder
+from .render import SMOOTH_CODECS
+from .stills import picture_of, planes_of, through_encoder
 from .views import SIZE, centred_views, sampled_fragments
 
 # A frame of the motion pathway is cut from a photo of this side: 86 % of it, as the crops that are seen beside it.
 ROOM = 56
 # Pixels of such a frame that the camera moves in a second at most.
 FASTEST = 6.0
+
+# Frames of a photo's clip that ladders encode, those of them that are looked at, and pixels that it moves a frame at most.
+LADDER_FRAMES = 13
+LADDER_SEEN = (0, 8)
+LADDER_SPEED = 3.0
 
 
 def is_test_photo(name: str) -> bool:
@@ -70,3 +78,49 @@ def photo_motion(pathway, file: Path, held_out: bool, seed: int) -> torch.Tensor
     rng = np.random.default_rng([seed, 48])
     clips = (np.stack([glided(photo, max(RATES), moving, rng) for moving in (False, True)]) for photo in small)
     return torch.stack([motion_features(pathway, torch.from_numpy(clip)) for clip in clips]).clone()
+
+
+def photo_ladder(photo: np.ndarray, rungs: int, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Views u8 [rungs,frames,2,384,384,3] of one ladder of a photo u8 [h,w,3], still or panned over, from good to bad. Which
+    of two rungs is better needs no pristine picture: any photo will do, noisy, soft or dark."""
+    height, width = photo.shape[:2]
+    side = np.array([max(SIZE, int(0.9 * size)) // 2 * 2 for size in (width, height)])
+    room = np.array([width, height]) - side
+    start, angle = rng.uniform(0, 1, 2) * room, rng.uniform(0, 2 * np.pi)
+    step = rng.uniform(0, LADDER_SPEED) * np.array([np.cos(angle), np.sin(angle)]) * (rng.random() < 0.75)
+    frames = []
+    for n in range(LADDER_FRAMES):
+        x, y = np.clip(start + n * step, 0, room).astype(int)
+        frames.append(planes_of(np.ascontiguousarray(photo[y : y + side[1], x : x + side[0]])))
+    seen = rng.integers(2**31)
+    views = []
+    for recipe in draw_ladder(SMOOTH_CODECS[number % len(SMOOTH_CODECS)], rungs, rng):
+        out = through_encoder(frames, recipe.kind, recipe.codec)
+        # Fragments of all rungs are cut at the same places.
+        places = np.random.default_rng(seen)
+        pictures = [picture_of(out[n]) for n in LADDER_SEEN]
+        views.append([[centred_views(picture)[0], sampled_fragments(picture, places)] for picture in pictures])
+    return np.array(views)
+
+
+def write_photo_ladders(folder: Path, target: Path, count: int, rungs: int, seed: int, statistics) -> None:
+    """Writes `statistics` f16 [count,rungs,frames,2,144,140] of ladders of the first `count` photos that are trained on."""
+    items = json.loads((folder / "labels.json").read_text())
+    names = [item["file"] for item in items if not is_test_photo(Path(item["file"]).name)][:count]
+    values = []
+    for number, name in enumerate(names):
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode()), 1])
+        with Image.open(folder / name) as image:
+            views = photo_ladder(np.asarray(image.convert("RGB")), rungs, number, rng)
+        with torch.inference_mode():
+            one = statistics(torch.from_numpy(views).flatten(0, 2))
+        values.append(one.unflatten(0, views.shape[:3]).half().numpy())
+    part = target.with_name(f".{os.getpid()}.{target.name}")
+    np.savez(part, statistics=np.stack(values))
+    os.replace(part, target)
+
+
+def load_photo_ladders(file: Path) -> torch.Tensor:
+    """What `write_photo_ladders` left, f16."""
+    with np.load(file) as data:
+        return torch.from_numpy(data["statistics"])

@@ -34,6 +34,10 @@ PRESETS = {
     "av1": ["8", "9", "10", "11", "12"],
 }
 KEY_FRAME_DISTANCES = [12, 25, 50, 120, 250]
+# Where ladders begin and end: also where nobody sees a difference, as that is where most encodes are compared.
+LADDER_ENDS = {
+    "x264": ((10, 22), (38, 50)), "x265": ((12, 24), (38, 50)), "vp9": ((14, 28), (42, 63)), "av1": ((14, 28), (42, 63)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,9 @@ def draw_preset(kind: str, rng: np.random.Generator) -> str | None:
 
 def draw_ladder(kind: str, rungs: int, rng: np.random.Generator) -> list[Recipe]:
     """A codec's recipes from good to bad with the same random preset and distance of key frames."""
-    lowest, highest = quality_range(kind)
-    first, last = rng.uniform(lowest - 6, lowest + 6), rng.uniform(highest - 10, highest)
+    best, worst = LADDER_ENDS[kind]
     preset, keyint = draw_preset(kind, rng), int(rng.choice(KEY_FRAME_DISTANCES))
-    values = np.linspace(max(first, 0), last, rungs)
+    values = np.linspace(rng.uniform(*best), rng.uniform(*worst), rungs)
     return [Recipe(kind, float(value), "", codec_arguments(kind, value, preset, keyint), "", False) for value in values]
 
 

@@ -42,8 +42,8 @@ PHOTO_LADDERS = {kind: LADDERS[kind] for kind in ("pristine", "scaling", "blur",
 
 # How many of the fragments that are trained on come from the frame at twice its size.
 ENLARGED = 0.3
-# What ladders of the training contents are made of.
-LADDER_CODECS = ("x264", "x265", "av1", "vp9")
+# Encoders whose settings show least, as they smooth evenly: photos have ladders of these, and those of videos are longer.
+SMOOTH_CODECS = ("av1", "vp9")
 
 
 def vmaf_step(rate: int) -> int:
@@ -152,16 +152,18 @@ def _plan_random(sources: list[Source], count: int, data: dict, seed: int, jitte
 
 
 def _plan_codecs(sources: list[Source], drawn: list[Source], data: dict, seed: int, folder: Path) -> list[tuple]:
-    """Ladders of codecs of what is trained on, VERSIONS rungs each, two seconds: every codec of every video, one codec of
-    every second photo and of every made-up picture."""
-    jobs, order = [], list(LADDER_CODECS)
-    pictures = [*[source for source in sources if source.kind == "photo"][::2], *drawn]
-    plan = [(source, kind) for source in sources if source.kind == "video" for kind in order]
-    plan += [(source, order[n % len(order)]) for n, source in enumerate(pictures)]
-    for source, kind in plan:
-        ladder = f"{source.content}-{kind}"
+    """Ladders of codecs of what is trained on, VERSIONS rungs each: of every video `video_ladders` of each codec, of every
+    photo one of SMOOTH_CODECS, of every made-up picture one of any; two seconds of a video with SMOOTH_CODECS, else one."""
+    jobs, kinds = [], data["video_ladders"]
+    plan = [(source, kind, n) for source in sources if source.kind == "video" for kind, count in kinds.items() for n in range(count)]
+    photos = [source for source in sources if source.kind == "photo"]
+    for pictures, codecs in ((photos, SMOOTH_CODECS), (drawn, tuple(kinds))):
+        plan += [(source, codecs[n % len(codecs)], 0) for n, source in enumerate(pictures)]
+    for source, kind, number in plan:
+        seconds = 2 if source.kind == "video" and kind in SMOOTH_CODECS else 1
+        ladder = f"{source.content}-{kind}-{number}"
         rng = np.random.default_rng([seed, zlib.crc32(ladder.encode())])
-        frames = min(2, source.frames // source.rate) * source.rate
+        frames = min(seconds, source.frames // source.rate) * source.rate
         start = int(rng.integers(0, source.frames - frames + 1))
         for rung, recipe in enumerate(draw_ladder(kind, data["rungs"], rng)):
             # One seed for all rungs: their fragments are cut at the same places.

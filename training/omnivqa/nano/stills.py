@@ -73,23 +73,18 @@ def all_coded(pictures: list[Planes], kind: str, quality: float, rng: np.random.
                 raise RuntimeError("the JPEG encoder failed")
             out.append(planes_of(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)))
         return out
+    return through_encoder(pictures, kind, codec_arguments(kind, quality, str(rng.choice(presets[kind])), 1))
+
+
+CONTAINERS = {"x264": "h264", "x265": "hevc", "av1": "ivf", "vp9": "ivf"}
+
+
+def through_encoder(pictures: list[Planes], kind: str, arguments: list[str]) -> list[Planes]:
+    """Pictures of one size as the frames of a clip, after an encoder with these arguments, on one thread."""
     height, width = pictures[0][0].shape
-    preset = str(rng.choice(presets[kind]))
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostats", "-threads", "1"]
-    raw, stream = ["-f", "rawvideo", "-pix_fmt", "yuv420p"], ["-f", {"x264": "h264", "x265": "hevc"}[kind]]
-    encode = [
-        *ffmpeg,
-        *raw,
-        "-s",
-        f"{width}x{height}",
-        "-i",
-        "-",
-        *codec_arguments(kind, quality, preset, 1),
-        "-threads",
-        "1",
-        *stream,
-        "-",
-    ]
+    raw, stream = ["-f", "rawvideo", "-pix_fmt", "yuv420p"], ["-f", CONTAINERS[kind]]
+    encode = [*ffmpeg, *raw, "-s", f"{width}x{height}", "-i", "-", *arguments, "-threads", "1", *stream, "-"]
     pixels = b"".join(plane.tobytes() for planes in pictures for plane in planes)
     packets = subprocess.run(encode, input=pixels, capture_output=True, check=True).stdout
     decode = [*ffmpeg, *stream, "-i", "-", "-fps_mode", "passthrough", *raw, "-"]

@@ -9,7 +9,7 @@ import torch
 from .dataset import Part, load_photos, load_stills, write_statistics
 from .drawn import drawn_sources
 from .motion import load_runs, train_motion
-from .photos import write_photos
+from .photos import write_photo_ladders, write_photos
 from .render import render
 from .sources import Source
 from .statistics import CellStatistics
@@ -25,7 +25,7 @@ def photo_files(folder: Path) -> dict[str, Path]:
 
 def prepare(sources: list[Source], folder: Path, opinions: Path | None, work: Path, config: dict, workers: int) -> None:
     """Renders and makes what the towers are trained on, as far as it is not in `work` yet: `train` and `random` clips,
-    `stills` and `stills_held` of the two sides, and `opinions.npz` of the photos that people scored."""
+    `stills` and `stills_held` of the two sides, and `opinions.npz` and `photo_ladders.npz` of the photos that people scored."""
     statistics, data, seed = CellStatistics(), config["data"], config["seed"]
     photos = photo_files(folder)
     shown = [photos[source.content] for source in sources if source.content in photos and not source.held_out]
@@ -38,6 +38,8 @@ def prepare(sources: list[Source], folder: Path, opinions: Path | None, work: Pa
         write_stills(work / name, pictures, data[f"{name}_groups"], data["versions"], seed, statistics, held_out=held_out)
     if opinions is not None and not (work / "opinions.npz").exists():
         write_photos(opinions, work / "opinions.npz", data["photo_variants"], seed, statistics)
+    if opinions is not None and not (work / "photo_ladders.npz").exists():
+        write_photo_ladders(opinions, work / "photo_ladders.npz", data["photo_ladders"], data["rungs"], seed, statistics)
 
 
 def train_key_frames(tower, clips: Part, held_out: Part, work: Path, config: dict) -> None:
