@@ -13,7 +13,7 @@ from omnivqa.nano.decoder import VERSIONS, WINDOW_SHARES, draw_windows, window
 from omnivqa.nano.drawn import drawn_sources, flattened
 from omnivqa.nano.losses import LEVEL_SCORES, level_score, order_loss, rank_loss, soft_levels
 from omnivqa.nano.motion import LABELS, Run, motion_sample
-from omnivqa.nano.photos import glided, is_test_photo, write_photos
+from omnivqa.nano.photos import LADDER_SEEN, glided, is_test_photo, photo_ladder, write_photos
 from omnivqa.nano.recipes import LADDER_ENDS, TYPE_OF_KIND, TYPES, codec_arguments, draw_ladder, draw_recipe, filter_for, ladder_recipe, strength_target
 from omnivqa.nano.render import LADDERS, PHOTO_LADDERS, vmaf_step
 from omnivqa.nano.sources import COLLECTION_SIZE, is_held_out
@@ -348,3 +348,15 @@ def test_a_frame_at_twice_its_size_is_seen_much_as_before():
     seen, again = (centred_views(picture).astype(int) for picture in (frame, enlarged(frame)))
     assert enlarged(frame).shape == (1080, 1920, 3)
     assert np.abs(seen - again).mean() < 2
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_ladder_of_a_photo_loses_detail_from_rung_to_rung(number):
+    grain = np.random.default_rng(3).integers(0, 40, (420, 500, 3), dtype=np.uint8)
+    photo = textured(420, 500) // 2 + grain
+    views = photo_ladder(photo, 3, number, np.random.default_rng(4))
+    assert views.shape == (3, len(LADDER_SEEN), 2, 384, 384, 3)
+    # Fragments of all rungs are of the same places: they show the same, but for what was lost.
+    steps = np.abs(np.diff(views.astype(int), axis=-2)).mean((1, 3, 4, 5))
+    assert (np.diff(steps, axis=0) < 0).all()
+    assert np.abs(views[0].astype(int) - views[1]).mean() < 20
