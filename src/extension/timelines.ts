@@ -41,6 +41,7 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
   readonly #focused = this.own(new vscode.EventEmitter<ClipFocus>());
   /** The user selected another part of a clip in its timeline, or none. */
   readonly onDidFocus = this.#focused.event;
+  readonly #answered = this.own(new vscode.EventEmitter<vscode.Uri>());
 
   constructor(
     readonly clips: Clips,
@@ -74,6 +75,7 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
       },
       ask: (focus) => this.#asked.fire({ uri, focus }),
       focus: (focus) => this.#focused.fire({ uri, focus }),
+      answered: () => this.#answered.fire(uri),
     });
     const group = this.#open.get(uri.fsPath) ?? new Set();
     this.#open.set(uri.fsPath, group.add(timeline));
@@ -94,6 +96,23 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
     for (const timeline of this.#open.get(uri.fsPath) ?? []) timeline.goToWanted();
   }
 
+  /**
+   * As {@link show}, and waits until the view runs, or a while: another one that is opened meanwhile may stay empty for
+   * good, as both register VS Code's worker, which all views of a window share, at once.
+   */
+  async showAlone(uri: vscode.Uri): Promise<void> {
+    const { promise, resolve } = withResolvers();
+    const listening = this.#answered.event(({ fsPath }) => fsPath === uri.fsPath && resolve());
+    const timer = setTimeout(resolve, patience);
+    try {
+      await this.show(uri);
+      await promise;
+    } finally {
+      clearTimeout(timer);
+      listening.dispose();
+    }
+  }
+
   #refresh(uri?: vscode.Uri): void {
     const groups = uri ? [this.#open.get(uri.fsPath) ?? []] : this.#open.values();
     for (const group of groups) for (const timeline of group) timeline.send();
@@ -111,6 +130,19 @@ interface Surroundings {
   readonly takeWanted: () => Reveal | undefined;
   readonly ask: (focus: Focus) => void;
   readonly focus: (focus: Focus) => void;
+  /** The view runs. */
+  readonly answered: () => void;
+}
+
+/** How long {@link Timelines.showAlone} waits, ms. */
+const patience = 20_000;
+
+function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
 }
 
 /** One view of one clip. */
@@ -211,6 +243,7 @@ class Timeline extends Owner {
       },
       onPeer: () => {
         this.#connected = true;
+        this.#surroundings.answered();
         this.send();
         this.goToWanted();
       },

@@ -281,7 +281,7 @@ export class ChatViews
       known.surface.compose();
       return;
     }
-    if (!timelineColumn(uri)) await this.timelines.show(uri);
+    if (!timelineColumn(uri)) await this.timelines.showAlone(uri);
     const panel = vscode.window.createWebviewPanel(
       ChatViews.panel,
       vscode.l10n.t('Ask: {0}', basename(uri.fsPath)),
