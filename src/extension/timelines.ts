@@ -97,19 +97,23 @@ export class Timelines extends Owner implements vscode.CustomReadonlyEditorProvi
   }
 
   /**
-   * As {@link show}, and waits until the view runs, or a while: another one that is opened meanwhile may stay empty for
-   * good, as both register VS Code's worker, which all views of a window share, at once.
+   * As {@link show}, and waits until the view runs, or a while: of two views that opened at once in a new window, one was
+   * seen to stay empty, however often it was loaded again.
    */
   async showAlone(uri: vscode.Uri): Promise<void> {
-    const { promise, resolve } = withResolvers();
-    const listening = this.#answered.event(({ fsPath }) => fsPath === uri.fsPath && resolve());
-    const timer = setTimeout(resolve, patience);
+    const waiting: vscode.Disposable[] = [];
+    const runs = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, patience);
+      waiting.push(
+        new vscode.Disposable(() => clearTimeout(timer)),
+        this.#answered.event(({ fsPath }) => fsPath === uri.fsPath && resolve()),
+      );
+    });
     try {
       await this.show(uri);
-      await promise;
+      await runs;
     } finally {
-      clearTimeout(timer);
-      listening.dispose();
+      for (const one of waiting) one.dispose();
     }
   }
 
@@ -136,14 +140,6 @@ interface Surroundings {
 
 /** How long {@link Timelines.showAlone} waits, ms. */
 const patience = 20_000;
-
-function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
-}
 
 /** One view of one clip. */
 class Timeline extends Owner {
