@@ -31,6 +31,7 @@ from .answers import (
 from .dataset import Clip, Part
 from .losses import level_score
 from .motion import RATES, Run, motion_features, motion_sample
+from .precision import halved
 from .recipes import TYPE_OF_KIND, TYPES
 from .views import GRID
 from .vision import DECAY, VERSIONS, Batches, rectangle_iou, vision_tokens
@@ -296,7 +297,7 @@ def answer_frames(network, words: Phrases, part: Part, rows: torch.Tensor, featu
     found = []
     for i in range(0, len(rows), 48):
         chosen = rows[i : i + 48]
-        with torch.autocast("cpu", torch.bfloat16):
+        with halved():
             tokens = frame_tokens(network, part, chosen)
             moving = features[i : i + 48]
             prefix = clip_prefix(network, words, tokens.float()[:, None], moving, torch.arange(moving.shape[1]))
@@ -313,7 +314,7 @@ def answer_draws(network, words: Phrases, draws: Draws, batches: int) -> tuple[A
         statistics, features, positions, known = draws.frames()
         if not features.shape[1]:
             known.stutter[:] = -100
-        with torch.autocast("cpu", torch.bfloat16):
+        with halved():
             tokens = vision_tokens(network.tower, statistics[:, 0])[1]
             found.append(ask(network, words, clip_prefix(network, words, tokens[:, None], features, positions)))
         labels.append(known)
@@ -512,7 +513,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
             if features.shape[1]:
                 turns.append(temporal_turn(words, labels))
         # Rungs differ by less than what bfloat16 rounds away.
-        with torch.autocast("cpu", torch.bfloat16, enabled=not ladders):
+        with halved(not ladders):
             with torch.set_grad_enabled(joint):
                 vision = vision_tokens(tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
             prefix = clip_prefix(network, words, vision, features, positions)

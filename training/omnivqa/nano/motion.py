@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from scipy.stats import rankdata
 from torch import nn
 
+from .precision import halved
 from .sources import Source
 
 SIDE = 48
@@ -292,7 +293,7 @@ def train_motion(pathway, train: list[Run], held_out: list[Run], config: dict, s
             pathway.eval()
         fps = int(rng.choice(RATES))
         drawn = [motion_sample(train, seconds, rng, rate=fps) for _ in range(batch)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with halved():
             tokens = motion_features(pathway, torch.from_numpy(np.stack([sample.frames for sample in drawn])))
         tokens = tokens.float()
         frame, second = heads.frame(tokens), torch.stack([heads.seconds(one, fps) for one in tokens])

@@ -19,6 +19,7 @@ from torch import nn
 
 from .dataset import Part
 from .losses import level_score, quality_loss, rank_loss
+from .precision import halved
 from .recipes import TYPES
 from .views import GRID
 
@@ -194,7 +195,7 @@ def read_frames(tower, heads: VisionHeads, part: Part) -> Readings:
     out = []
     for i in range(0, len(part.target), 64):
         statistics = torch.cat([part.squash[i : i + 64], part.fragments[i : i + 64, 0]], -1).float()
-        with torch.autocast("cpu", torch.bfloat16):
+        with halved():
             _, late, frame = heads(*vision_tokens(tower, statistics))
         frame, late = frame.float(), late.float()
         place = place_logits(late).argmax(-1)
@@ -278,7 +279,7 @@ def train_vision(tower, parts: list[Part], shares: list[int], held_out: dict[str
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 40) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
         batch = batches.draw()
-        with torch.autocast("cpu", torch.bfloat16):
+        with halved():
             outputs = heads(*vision_tokens(tower, batch.statistics))
         loss = vision_loss(outputs, batch)
         optimizer.zero_grad()
