@@ -101,7 +101,7 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
         checks["photos"] = Check(unscored, torch.arange(len(unscored.target)), beside)
     for stage, file in stages.items():
         if not file.exists() and config[stage]["samples"]:
-            train_decoder(network, words, draws[0], checks, config, seed, file, joint=stage == "joint")
+            train_decoder(network, words, draws[0], checks, config, seed, file, stage == "joint", start and load_checkpoint(start))
         if file.exists():
             network.load_state_dict(torch.load(file))
     if start is not None:

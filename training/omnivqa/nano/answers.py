@@ -26,6 +26,8 @@ WRITING = 0.1
 OUTSIDE = 0.3
 # How much the order of the rungs of a ladder counts.
 LADDER_WEIGHT = 2.0
+# How much it counts to say what the network said that training goes on from.
+KEPT_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -226,12 +228,16 @@ def turn_logits(network, prefix: torch.Tensor, turns: list[torch.Tensor]) -> lis
 
 
 def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], labels: Labels, group: int, ladders: bool = False,
-                 graded: bool = True) -> tuple[torch.Tensor, dict]:  # fmt: skip
+                 graded: bool = True, before: list[torch.Tensor] | None = None) -> tuple[torch.Tensor, dict]:  # fmt: skip
     """The loss of a batch of whole groups of `group` versions of one content each, and its parts by choice; in `ladders`
     of one encoder's settings order counts for more, and however little two rungs differ. Where the targets are not
-    `graded`, nothing else of them counts."""
+    `graded`, nothing else of them counts.
+
+    `before` are the logits of the network that training goes on from: answers stay near its own, and of ladders nothing is
+    learned but their order, their mean score stays (after Li and Hoiem, "Learning without Forgetting", ECCV 2016)."""
     total, parts = torch.zeros(()), {}
-    for turn, out in zip(turns, logits):
+    graded = graded and not (ladders and before is not None)
+    for number, (turn, out) in enumerate(zip(turns, logits)):
         out = out.float()
         for choice in turn.choices:
             if not choice.asked.any():
@@ -241,6 +247,13 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
             # Chat writes the likeliest of all words: it must be one of these.
             outside = everything.logsumexp(1) - chosen.logsumexp(1)
             total = total + OUTSIDE * outside[choice.asked].mean()
+            if before is not None:
+                known = before[number][:, choice.position, words.choices[choice.name]].float()
+                kept = kept_loss(chosen, known, group if ladders and choice.name == "level" else None, choice.asked)
+                parts["kept"] = parts.get("kept", 0.0) + kept.item()
+                total = total + KEPT_WEIGHT * kept
+                if ladders and choice.name != "level":
+                    continue
             if choice.name == "level":
                 loss = quality_loss(chosen[choice.asked], labels.target[choice.asked]) if graded else torch.zeros(())
                 groups = [(score_of(part), target) for part, target, asked in
@@ -260,6 +273,15 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
         if graded and writes.any():
             total = total + WRITING * F.cross_entropy(out[:, :-1][writes], turn.ids[:, 1:][writes])
     return total, parts
+
+
+def kept_loss(logits: torch.Tensor, before: torch.Tensor, group: int | None, asked: torch.Tensor) -> torch.Tensor:
+    """How far choices [b,n] are from those of an earlier network: the divergence of each that is `asked`, or of groups of
+    `group` how far their mean scores are apart."""
+    if group is None:
+        return F.kl_div(logits.log_softmax(-1), before.log_softmax(-1), log_target=True, reduction="none").sum(1)[asked].mean()
+    now, then = (score_of(one).unflatten(0, (-1, group)).mean(1) for one in (logits, before))
+    return F.smooth_l1_loss(now / 10, then / 10)
 
 
 def score_of(logits: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from .answers import (
     Answers,
     Labels,
     Phrases,
+    Turn,
     answers_loss,
     ask,
     clip_prefix,
@@ -465,9 +466,16 @@ class LadderCheck:
             for kind, falls in sorted(steps.items())}  # fmt: skip
 
 
-def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Check | LadderCheck"], config: dict, seed: int, out: Path, joint: bool) -> None:
+def earlier_logits(network, words: Phrases, statistics, features, positions, turns: list[Turn]) -> list[torch.Tensor]:
+    """What a network says at every position of a batch's turns."""
+    vision = vision_tokens(network.tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
+    return turn_logits(network, clip_prefix(network, words, vision, features, positions), [turn.ids for turn in turns])
+
+
+def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Check | LadderCheck"], config: dict, seed: int, out: Path, joint: bool, before=None) -> None:
     """Trains projectors and language model on `draws`; with `joint` the key-frame tower too, at its own rate. A
-    running average of the weights is what is measured and written to `out`."""
+    running average of the weights is what is measured and written to `out`. `before` is the network whose answers are kept
+    beside what is learned, if any."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, int(joint)])
     settings = config["joint" if joint else "decoder"]
@@ -518,7 +526,9 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
                 vision = vision_tokens(tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
             prefix = clip_prefix(network, words, vision, features, positions)
             logits = turn_logits(network, prefix, [turn.ids for turn in turns])
-        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders, graded)
+            with torch.no_grad():
+                said = None if before is None else earlier_logits(before, words, statistics, features, positions, turns)
+        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders, graded, said)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
