@@ -81,6 +81,13 @@ const Model = Type.Object(
     precision: Type.String(),
     provider: Type.String(),
     compiler: Type.String(),
+    keyFramesPerSecond: Type.Optional(
+      Type.Integer({
+        minimum: 2,
+        description:
+          'Key frames rated of each second, where it is more than one, as for encodes that are compared.',
+      }),
+    ),
   },
   strict,
 );

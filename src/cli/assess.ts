@@ -20,6 +20,8 @@ export interface AssessFlags extends RuntimeFlags {
   readonly failBelow?: number;
   readonly cache: boolean;
   readonly recursive: boolean;
+  /** As encodes are rated that are compared. */
+  readonly closely?: boolean;
   /** A second model for the windows that matter most. */
   readonly refine?: string;
   readonly refineWindows: number;
@@ -64,6 +66,7 @@ async function assessAll(
       const label = several ? `${i + 1}/${files.length} ${path}` : path;
       const options = {
         signal: io.signal,
+        closely: flags.closely ?? false,
         onProgress: ({ frames, total }: { frames: number; total: number | null }) =>
           progress.show(label, frames, total, 'frames'),
       };

@@ -95,7 +95,7 @@ export async function compareCommand(
   return withBench(source, flags, io, async ({ bench, model, clip, output, print }) => {
     const encodes = await bench.all(wanted, (one, signal) => bench.measure(clip.path, one, signal));
     const search = flags.targetMos === undefined ? null : await searchIn(bench, clip.path, flags, encodes);
-    const whole = await bench.assess(source, 'the source');
+    const whole = await bench.assess(source, 'the source', { closely: clip.excerpt === null });
     const excerpt = factsOf(clip.excerpt, encodes);
     const record = recordOf(source, whole, excerpt, model.model, encodes, search);
     const cases = casesOf(record, wanted, baseline, flags);

@@ -138,7 +138,7 @@ export class Bench {
       this.#states.delete(name);
       const { value: info } = await probeVideo(source, { signal });
       const shown = scaled ? await scaled.asLargeAs(info, encode.file, signal) : encode.file;
-      const record = await this.assess(shown, label, signal);
+      const record = await this.assess(shown, label, { closely: true, signal });
       if (shown !== encode.file) await scaled?.remove(shown);
       const seconds = record.video.duration ?? info.duration ?? 0;
       return {
@@ -157,15 +157,24 @@ export class Bench {
   }
 
   /** The record of a clip, after those that were asked for before. */
-  assess(path: string, label: string, signal: AbortSignal = this.#io.signal): Promise<Assessment> {
+  assess(
+    path: string,
+    label: string,
+    {
+      closely = false,
+      signal = this.#io.signal,
+    }: { readonly closely?: boolean; readonly signal?: AbortSignal } = {},
+  ): Promise<Assessment> {
     const result = this.#turn.then(async () => {
       if (signal.aborted) throw cancelled();
       this.#assessing = true;
       const onProgress = ({ frames, total }: AssessProgress) =>
         this.#progress.show(`Assessing ${label}`, frames, total, 'frames');
-      const { record } = await this.#model.assess(path, this.#results, { signal, onProgress }).finally(() => {
-        this.#assessing = false;
-      });
+      const { record } = await this.#model
+        .assess(path, this.#results, { signal, closely, onProgress })
+        .finally(() => {
+          this.#assessing = false;
+        });
       if (record.status === 'cancelled') throw cancelled();
       return record;
     });

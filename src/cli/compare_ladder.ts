@@ -100,7 +100,7 @@ async function perTitle(
       { path: source },
     );
   }
-  const whole = await bench.assess(source, 'the source');
+  const whole = await bench.assess(source, 'the source', { closely: true });
   const wanted = sizes.flatMap((height) => crfs.map((crf) => ({ height, crf })));
   const measured = await bench.all(wanted, async ({ height, crf }, end): Promise<TitleEncode> => {
     const encode = await bench.measure(source, crfEncode(codec, preset, crf, height), end, cuts);

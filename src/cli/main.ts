@@ -167,6 +167,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .option('--refine <model>', 'a second model looks at the worst windows: the directory of a checkpoint')
     .option('--refine-windows <n>', 'how many windows of a clip it looks at', positiveInteger, refineWindows)
     .option('--fail-below <mos>', 'exit with status 1 when a MOS (1 to 5) is lower', mosValue)
+    .option('--closely', 'rate more frames of each second, as `omnivqa compare` does: slower, steadier')
     .option('--no-cache', 'neither use nor keep earlier results')
     .addHelpText('after', assessHelp)
     .action(does((paths: string[], flags: AssessFlags) => assessCommand(paths, flags, io)));

@@ -2,14 +2,14 @@ import { clampScore } from '../assessment/pooling.ts';
 import type { Assessment, Span } from '../assessment/record.ts';
 import { hdrProblems, unlikeProblems } from '../model/domain.ts';
 import { askSpans, type ProbedStep, thresholdsOf } from '../model/localizer.ts';
-import type { Rating } from '../model/rater.ts';
-import { spanTokens } from '../model/sequence.ts';
+import { type Rating, rateSpans } from '../model/rater.ts';
+import { type ClipTokens, everyNthKey, spanTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { type FramePlan, type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';
 import { fingerprint, probeVideo } from '../video/probe.ts';
 import { measureWindow, type Packet, packetSizes } from '../video/signals.ts';
-import { framePlan, nothingDecoded, windowTokens } from './clip.ts';
+import { evenKeys, framePlan, nothingDecoded, windowTokens } from './clip.ts';
 import { type Content, cancelled, sha256OfFile } from './content.ts';
 import type { EngineModel } from './models.ts';
 import { type ResultCache, resultKey } from './results.ts';
@@ -70,6 +70,8 @@ export interface AssessOptions {
   readonly store?: WindowStore | undefined;
   /** Told why the work ended before the clip did, where what is finished is returned all the same. */
   readonly onStopped?: (error: OmniError) => void;
+  /** Rates each second by as many key frames as the model wants for comparisons, for what is to be told from its like. */
+  readonly closely?: boolean;
   /** The moment that is looked at, s: after the window that is worked on, the work goes on there. */
   readonly playhead?: () => number | null;
 }
@@ -92,7 +94,17 @@ export interface AssessOptions {
 export async function assessVideo(
   path: string,
   model: EngineModel,
-  { signal, onProgress, onStep, onStopped, content, notes = [], store, playhead }: AssessOptions = {},
+  {
+    signal,
+    onProgress,
+    onStep,
+    onStopped,
+    content,
+    notes = [],
+    store,
+    closely = false,
+    playhead,
+  }: AssessOptions = {},
 ): Promise<Assessment> {
   const started = performance.now();
   const { omni, config } = model;
@@ -121,6 +133,7 @@ export async function assessVideo(
   // Looked at only after the frames: until then a failure must not end the process.
   hashing.catch(() => undefined);
 
+  const keysPerSecond = closely ? evenKeys(config.omnivqa.comparisonKeyFrames, info.fps) : 1;
   const facts: ClipFacts = {
     path,
     sha256: content?.sha256 ?? null,
@@ -132,11 +145,12 @@ export async function assessVideo(
       precision: model.precision,
       provider: omni.choice.provider,
       compiler: model.compiler,
+      ...(keysPerSecond > 1 ? { keyFramesPerSecond: keysPerSecond } : {}),
     },
     branches,
     thresholds,
   };
-  const plan = framePlan(model, info);
+  const plan = { ...framePlan(model, info), keysPerSecond };
   const windowFrames = plan.windowSeconds * keyInterval(info.fps);
   const claimed = info.frames ?? (info.duration === null ? null : Math.round(info.duration * info.fps));
   const windows = new Map(store?.windows ?? []);
@@ -257,12 +271,13 @@ type Clocked = <T>(stage: Stage, work: () => Promise<T>) => Promise<T>;
 export async function assessWindow(
   window: FrameWindow,
   model: EngineModel,
-  { motionSize }: Pick<FramePlan, 'motionSize'>,
+  { motionSize, keysPerSecond = 1 }: Pick<FramePlan, 'motionSize' | 'keysPerSecond'>,
   spent: Record<Stage, number>,
   signal: AbortSignal | undefined,
 ): Promise<WindowResult> {
   const { omnivqa } = model.config;
-  const rated = await rateWindow(window, model, questionsOf(omnivqa.branches), clock(spent), signal);
+  const questions = questionsOf(omnivqa.branches);
+  const rated = await rateWindow(window, model, questions, clock(spent), signal, keysPerSecond);
   return {
     index: window.index,
     start: window.times[0]!,
@@ -306,6 +321,10 @@ function windowProblems(
 /**
  * Asks every question about a window and about its steps.
  *
+ * A model is trained on one key frame a second. Where a window has more of them, those at the same place in their
+ * seconds are rated together, and the window's rating is the mean: what one frame shows by chance counts less. What is
+ * wrong is asked of the first alone.
+ *
  * @param questions Branches; undefined asks for the overall quality.
  */
 export async function rateWindow(
@@ -314,10 +333,12 @@ export async function rateWindow(
   questions: readonly (string | undefined)[],
   clocked: Clocked,
   signal: AbortSignal | undefined,
+  keysPerSecond = 1,
 ): Promise<Pick<WindowResult, 'answers' | 'probes'>> {
   const { omni, config } = model;
   const run = signal ? { signal } : {};
-  const clip = await windowTokens(window, model, run, clocked);
+  const all = await windowTokens(window, model, run, clocked);
+  const clip = keysPerSecond > 1 ? everyNthKey(all, keysPerSecond, 0) : all;
   const { stepSeconds, windowSeconds, localization } = config.omnivqa;
   const { keyFrames } = clip;
   const whole = stepSeconds >= windowSeconds || keyFrames <= stepSeconds;
@@ -325,12 +346,19 @@ export async function rateWindow(
   const first = whole
     ? []
     : Array.from({ length: Math.ceil(keyFrames / stepSeconds) }, (_, i) => i * stepSeconds);
-  const at = (keyFrame: number) => window.key.frames[keyFrame] ?? window.times.length;
-  const steps = first.map((from) => {
-    const to = Math.min(from + stepSeconds, keyFrames);
-    return spanTokens(clip, [from, to], [at(from), at(to)]);
-  });
-  const spans = [clip, ...steps];
+  const at = (keyFrame: number) => window.key.frames[keyFrame * keysPerSecond] ?? window.times.length;
+  const spansOf = (part: ClipTokens): ClipTokens[] => {
+    const steps = first.filter((from) => from < part.keyFrames);
+    const span = (from: number): ClipTokens => {
+      const to = Math.min(from + stepSeconds, keyFrames);
+      return spanTokens(part, [from, to], [at(from), at(to)]);
+    };
+    return [part, ...steps.map(span)];
+  };
+  const spans = spansOf(clip);
+  const others = Array.from({ length: keysPerSecond - 1 }, (_, i) => everyNthKey(all, keysPerSecond, i + 1))
+    .filter((part) => part.keyFrames > 0)
+    .map(spansOf);
   const stepTimes = whole
     ? [{ start: window.times[0]!, end: window.end }]
     : first.map((from) => ({
@@ -354,8 +382,16 @@ export async function rateWindow(
         seconds: number === 0 ? seconds : [],
       }),
     );
+    const ratings = [said.map((one) => one.rating)];
+    for (const spans of others) {
+      ratings.push([
+        ...(await clocked('language', () =>
+          rateSpans(omni, spans, { ...run, ...(branch === undefined ? {} : { branch }) }),
+        )),
+      ]);
+    }
     // The model knows every branch that it is asked about, so none of its answers is null.
-    const [rating, ...parts] = said.map((one) => one.rating) as Rating[];
+    const [rating, ...parts] = spans.map((_, i) => meanRating(ratings.flatMap((one) => one[i] ?? [])));
     const scored = whole ? [rating!] : parts;
     answers.push({
       rating: rating!,
@@ -372,6 +408,18 @@ export async function rateWindow(
     probes = said.flatMap((one) => one.probes ?? []).map((one, i) => ({ ...spanTimes[i]!, probes: one }));
   }
   return { answers, probes };
+}
+
+/** What several ratings of one span come to. */
+function meanRating(ratings: readonly Rating[]): Rating {
+  const mean = (of: (rating: Rating) => number) =>
+    ratings.reduce((sum, rating) => sum + of(rating), 0) / ratings.length;
+  const { levels, problems } = ratings[0]!;
+  return {
+    levels: levels.map((_, i) => mean((one) => one.levels[i]!)),
+    score: mean((one) => one.score),
+    problems,
+  };
 }
 
 /** The file is not the one any more that the work was begun on. */
@@ -398,9 +446,10 @@ export async function assessCached(
   await refuseKnownNonVideo(path);
   const before = await fingerprint(path);
   const content = { fingerprint: before, sha256: await sha256OfFile(path, options.signal) };
-  const known = await cache.get(path, content.sha256, resultKey(model));
+  const key = resultKey(model, options.closely);
+  const known = await cache.get(path, content.sha256, key);
   if (known) return { record: known, kept: true };
   const record = await assessVideo(path, model, { ...options, content });
-  await cache.put(record, resultKey(model));
+  await cache.put(record, key);
   return { record, kept: false };
 }

@@ -6,7 +6,7 @@ import type { Span } from '../protocol/timeline.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { type FrameWindow, keyInterval, keyStep, readFrames } from '../video/frames.ts';
 import { fingerprint, probeVideo, type VideoInfo } from '../video/probe.ts';
-import { framePlan, nothingDecoded, windowTokens } from './clip.ts';
+import { evenKeys, framePlan, nothingDecoded, windowTokens } from './clip.ts';
 import { cancelled } from './content.ts';
 import type { EngineModel } from './models.ts';
 
@@ -32,17 +32,12 @@ const denser: readonly (readonly [number, number])[] = [
   [1.5, 4],
   [3.5, 2],
 ];
-/** More key frames a second than this are not taken, whatever divides the frame rate. */
-const densest = 6;
 /** Bytes of contexts that one clip may keep between questions. */
 const mostBytes = 512 * 2 ** 20;
 
 /** Key frames a second for a span: more where it is short, as far as the frame rate can be divided evenly. */
 export function densityFor(seconds: number, fps: number): number {
-  const wanted = denser.find(([most]) => seconds <= most)?.[1] ?? 1;
-  const frames = keyInterval(fps);
-  for (let keys = wanted; keys <= densest; keys++) if (frames % keys === 0) return keys;
-  return 1;
+  return evenKeys(denser.find(([most]) => seconds <= most)?.[1] ?? 1, fps);
 }
 
 /** A clip that is asked about; its contexts stay between questions. One call at a time. */

@@ -28,6 +28,16 @@ export function framePlan(
   };
 }
 
+/** More key frames a second than this are not taken, whatever divides the frame rate. */
+const mostKeys = 6;
+
+/** Key frames a second: as many as wanted, or the next number that divides the frame rate evenly; else one. */
+export function evenKeys(wanted: number, fps: number): number {
+  const frames = keyInterval(fps);
+  for (let keys = wanted; keys <= mostKeys; keys++) if (frames % keys === 0) return keys;
+  return 1;
+}
+
 /** How many seconds of a clip a conversation can be about: what the context holds, and the clip has. */
 function chatSeconds({ config }: EngineModel, { fps, duration }: VideoInfo): number {
   const positions = Math.min(config.tokenizerModelMaxLength, config.maxPositionEmbeddings);

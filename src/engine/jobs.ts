@@ -99,8 +99,8 @@ export class JobQueue {
 
   /** Queues a clip, or joins the job of the same clip and model. Updates come later than the return. */
   add(request: AssessRequest): string {
-    const { path, model, provider, refine = null } = request;
-    const key = JSON.stringify([resolve(path), model, provider, refine]);
+    const { path, model, provider, closely = false, refine = null } = request;
+    const key = JSON.stringify([resolve(path), model, provider, closely, refine]);
     for (const job of this.#jobs.values()) {
       if (job.key !== key || job.ending === 'cancelled') continue;
       job.priority = Math.max(job.priority, request.priority);

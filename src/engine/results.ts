@@ -10,18 +10,34 @@ import type { EngineModel } from './models.ts';
 /** What decides a result, beside the clip's content. */
 export type ResultKey = Pick<EngineModel, 'revision' | 'precision' | 'compiler'> & {
   readonly provider: string;
+  /** Rated as closely as encodes that are compared; left out where it is not. */
+  readonly closely?: true;
 };
 
-export const resultKey = ({ revision, precision, compiler, omni }: EngineModel): ResultKey => ({
+export const resultKey = (
+  { revision, precision, compiler, omni, config }: EngineModel,
+  closely = false,
+): ResultKey => ({
   revision,
   precision,
   compiler,
   provider: omni.choice.provider,
+  ...closelyKey(config, closely),
 });
 
+/** What a key says of how closely a model looks: nothing where it looks no closer at encodes than at other clips. */
+export const closelyKey = (
+  { omnivqa }: EngineModel['config'],
+  closely: boolean,
+): Pick<ResultKey, 'closely'> => (closely && omnivqa.comparisonKeyFrames > 1 ? { closely } : {});
+
 /** A file name for what depends on a content and a key: two letters for the folder, a slash, and the rest. */
-export function resultName(sha256: string, { revision, precision, compiler, provider }: ResultKey): string {
-  const key = JSON.stringify([schemaId, sha256, revision, precision, compiler, provider]);
+export function resultName(
+  sha256: string,
+  { revision, precision, compiler, provider, closely }: ResultKey,
+): string {
+  const parts = [schemaId, sha256, revision, precision, compiler, provider, ...(closely ? ['closely'] : [])];
+  const key = JSON.stringify(parts);
   const name = createHash('sha256').update(key).digest('hex');
   return join(name.slice(0, 2), name);
 }

@@ -40,7 +40,7 @@ import { planText } from './memory_plan.ts';
 import { modelFacts, placeOf } from './model_facts.ts';
 import { type EngineModel, findIdentity, type ModelIdentity, modelConfig } from './models.ts';
 import { isRefined, notRefined, refineAssessment } from './refine.ts';
-import { ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
+import { closelyKey, ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
 import { TeamFolder } from './team.ts';
 import { compose, totalSpent } from './windows.ts';
 
@@ -91,13 +91,18 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     return join(store, 'journals', `${resultName(sha256, key)}${windows}.jsonl`);
   };
   const results = () => new ResultCache(join(store, 'results'));
-  const keysOf = (identity: ModelIdentity, { model, provider }: ModelChoice): ResultKey[] => {
+  /** @param how How closely it looked; nothing: as at any clip. */
+  const keysOf = (
+    identity: ModelIdentity,
+    { model, provider }: ModelChoice,
+    how: Pick<ResultKey, 'closely'> = {},
+  ): ResultKey[] => {
     const { revision, precision, compiler } = identity;
     // What the loaded model would compute is what a job would find.
     const first = loaded.model?.revision === revision ? [loaded.model.omni.choice.provider] : [];
     const fallback = loaded.limitOf(model, provider)?.step === 'cpu' ? ['cpu'] : [];
     const wanted = new Set(provider === 'auto' ? [...first, ...kinds] : [provider, ...fallback]);
-    return [...wanted].map((kind) => ({ revision, precision, compiler, provider: kind }));
+    return [...wanted].map((kind) => ({ revision, precision, compiler, provider: kind, ...how }));
   };
 
   /** The whole record of a content, from this engine's store or from the team's. */
@@ -108,10 +113,11 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     choice: ModelChoice,
     team: TeamFolder | null,
     problems: Problem[],
+    how: Pick<ResultKey, 'closely'> = {},
   ): Promise<Assessment | null> {
     const cache = results();
     try {
-      for (const key of keysOf(identity, choice)) {
+      for (const key of keysOf(identity, choice, how)) {
         const record = await cache.get(path, sha256, key);
         if (record) return record;
       }
@@ -127,6 +133,16 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     return same ? shared : null;
   }
 
+  /** How closely a request wants its clip looked at, as far as its model can. */
+  async function howOf({ model, closely = false }: AssessRequest): Promise<Pick<ResultKey, 'closely'>> {
+    return closely ? closelyKey(await modelConfig(model), closely) : {};
+  }
+
+  /** Where the team keeps its results: those of its clips, not of what is compared. */
+  function teamOf({ teamFolder }: AssessRequest, { closely }: Pick<ResultKey, 'closely'>): TeamFolder | null {
+    return teamFolder === null || closely ? null : new TeamFolder(teamFolder);
+  }
+
   async function work(job: JobWork): Promise<JobResult | 'busy'> {
     const { request, signal } = job;
     if (request.refine) return refine(job, request.refine);
@@ -136,25 +152,30 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     const identity =
       (await findIdentity(request.model)) ??
       (await loaded.use(request.model, request.provider, signal, async (model) => model));
-    const team = request.teamFolder === null ? null : new TeamFolder(request.teamFolder);
+    const how = await howOf(request);
+    const team = teamOf(request, how);
     const problems: Problem[] = [];
     const finish = async (record: Assessment, kept: boolean, error: OmniError | null) => {
       if (team && record.status !== 'cancelled' && !error) await team.put(path, record);
       return { record: withProblems(record, [...problems, ...(team?.problems ?? [])]), kept, error };
     };
-    const lockName = createHash('sha256').update(`${content.sha256} ${identity.revision}`).digest('hex');
+    const lockName = createHash('sha256')
+      .update(`${content.sha256} ${identity.revision}${how.closely ? ' closely' : ''}`)
+      .digest('hex');
     const lock = await Lock.take(join(store, 'locks', `${lockName}.lock`));
     if (lock === 'taken') return 'busy';
     try {
-      const known = fresh ? null : await findWhole(path, content.sha256, identity, request, team, problems);
+      const known = fresh
+        ? null
+        : await findWhole(path, content.sha256, identity, request, team, problems, how);
       if (known) {
         // An engine that was killed after it kept the record left it.
-        const key = { ...identity, provider: known.model.provider };
+        const key = { ...identity, provider: known.model.provider, ...how };
         await rm(journalFile(content.sha256, key), { force: true }).catch(() => undefined);
         return await finish(known, true, null);
       }
       return await loaded.use(request.model, request.provider, signal, async (model) => {
-        const key = resultKey(model);
+        const key = resultKey(model, request.closely);
         const cache = results();
         const file = journalFile(content.sha256, key, model);
         if (fresh) {
@@ -171,6 +192,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
           const record = await assessVideo(path, model, {
             signal,
             content,
+            closely: request.closely ?? false,
             store: onDevice(journal, key.provider),
             notes: limit ? [problemOf(limit, key.provider)] : [],
             onProgress: job.progress,
@@ -203,13 +225,14 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     { request, signal, began, progress, step }: JobWork,
     { model: second, windows }: RefineChoice,
   ): Promise<JobResult | 'busy'> {
-    const { path, teamFolder } = request;
+    const { path } = request;
     await refuseKnownNonVideo(path);
     const content = await contents.of(path, signal);
-    const team = teamFolder === null ? null : new TeamFolder(teamFolder);
+    const how = await howOf(request);
+    const team = teamOf(request, how);
     const problems: Problem[] = [];
     const first = await findIdentity(request.model);
-    const record = first && (await findWhole(path, content.sha256, first, request, team, problems));
+    const record = first && (await findWhole(path, content.sha256, first, request, team, problems, how));
     if (!record) {
       throw new OmniError('bad_usage', `${path} has no whole result to refine.`, 'Assess the clip first.', {
         path,
@@ -218,7 +241,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     let refined = record;
     const keep = async () => {
       const cache = results();
-      await cache.put(refined, record.model);
+      await cache.put(refined, { ...record.model, ...how });
       await team?.put(path, refined);
       problems.push(...cache.problems, ...(team?.problems ?? []));
     };
@@ -357,7 +380,11 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     if (!content) return { record: null, problems: team?.problems ?? [] };
     const { sha256 } = content;
     const identity = await findIdentity(choice.model);
-    const whole = identity && (await findWhole(path, sha256, identity, choice, team, problems));
+    // What was made to be compared has no other result.
+    const whole =
+      identity &&
+      ((await findWhole(path, sha256, identity, choice, team, problems)) ??
+        (await findWhole(path, sha256, identity, choice, null, problems, { closely: true })));
     if (whole) return { record: whole, problems: [...problems, ...(team?.problems ?? [])] };
     for (const key of identity ? keysOf(identity, choice) : []) {
       const journal = await Journal.open(journalFile(sha256, key), { sha256, ...key });
@@ -439,7 +466,8 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         await jobs.cancelPath(path);
         const { sha256 } = await contents.of(path);
         const identity = await findIdentity(choice.model);
-        for (const key of identity ? keysOf(identity, choice) : []) {
+        const ways = [{}, { closely: true }] as const;
+        for (const key of identity ? ways.flatMap((how) => keysOf(identity, choice, how)) : []) {
           await results().remove(sha256, key);
           await rm(journalFile(sha256, key), { force: true }).catch(() => undefined);
         }

@@ -196,11 +196,14 @@ export class Clips extends Owner {
       priority,
       fresh,
       listed = true,
+      closely = false,
     }: {
       readonly priority: number;
       readonly fresh: boolean;
       /** Whether the result belongs in the views: an encode that was only made to be measured does not. */
       readonly listed?: boolean;
+      /** Whether it is an encode that others are compared with. */
+      readonly closely?: boolean;
     },
   ): Promise<JobUpdate<Assessment>> {
     if (!vscode.workspace.isTrusted) throw untrusted();
@@ -210,7 +213,7 @@ export class Clips extends Owner {
     if (this.state(uri).job?.state?.refining) await this.cancel(uri);
     if (!listed) this.#unlisted.add(path);
     this.#set({ ...this.state(uri), error: null });
-    const request = { path, model, provider, priority, fresh, teamFolder: teamFolder(uri) };
+    const request = { path, model, provider, priority, fresh, closely, teamFolder: teamFolder(uri) };
     const { job } = await this.request('assess', request);
     const update = await this.#over(job);
     if (refine && listed && update.outcome === 'complete') {

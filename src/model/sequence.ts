@@ -240,6 +240,18 @@ export function spanTokens(
   };
 }
 
+/** A clip with every n-th of its key frames alone, from the `first` on, and with all of its motion. */
+export function everyNthKey(clip: ClipTokens, n: number, first: number): ClipTokens {
+  const perKey = clip.key.length / Math.max(1, clip.keyFrames);
+  const keyFrames = Math.max(0, Math.ceil((clip.keyFrames - first) / n));
+  const key = new Float32Array(keyFrames * perKey);
+  for (let to = 0; to < keyFrames; to++) {
+    const from = first + to * n;
+    key.set(clip.key.subarray(from * perKey, (from + 1) * perKey), to * perKey);
+  }
+  return { ...clip, key, keyFrames };
+}
+
 /** Qwen's ChatML: one system turn, one user turn, the opening of the assistant's turn and its prefix. */
 function chatMl(system: string, user: readonly Part[], prefix: string): Part[] {
   return merge([

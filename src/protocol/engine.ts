@@ -56,6 +56,8 @@ export interface AssessRequest extends ModelChoice, ResultPlace {
   readonly priority: number;
   /** Assess again although there is a result. */
   readonly fresh: boolean;
+  /** Rate it as closely as the model can tell encodes apart; its result is kept beside that of the clip itself. */
+  readonly closely?: boolean;
   /** Does not assess the clip, but has its result, which must be there, refined by a second model. */
   readonly refine?: RefineChoice | null;
 }

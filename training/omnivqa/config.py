@@ -163,6 +163,7 @@ class Family:
     system_prompt: str = "You are a helpful assistant."
     window_seconds: int = 10
     step_seconds: int = 1
+    comparison_key_frames: int = 1
     branches: tuple[str, ...] = ("technical",)
     localization: Localization | None = None
 

@@ -270,6 +270,7 @@ export class EncodeRuns extends Owner {
       const { outcome, record, error } = await this.#clips.assess(file, {
         priority: priorities.asked,
         fresh: false,
+        closely: true,
       });
       if (outcome === 'cancelled' || signal.aborted) return { id, kind: 'cancelled' };
       if (!record || error) return { id, kind: 'failed', error: error ?? serialized(error) };

@@ -72,6 +72,8 @@ export interface Prompts {
   readonly converses: boolean;
   readonly windowSeconds: number;
   readonly stepSeconds: number;
+  /** Key frames a second that encodes are compared by, each of them rated with those of the other seconds. */
+  readonly comparisonKeyFrames: number;
   readonly branches: readonly string[];
   /** How it is asked what is wrong where; null where it was not trained to answer that. */
   readonly localization: Localization | null;
@@ -509,6 +511,7 @@ function parseFamily(
     converses,
     windowSeconds: fields.count('window_seconds', family.windowSeconds),
     stepSeconds: fields.count('step_seconds', family.stepSeconds),
+    comparisonKeyFrames: fields.count('comparison_key_frames', family.comparisonKeyFrames),
     branches: fields.read('branches', 'a list of names', texts, family.branches),
     localization,
   };

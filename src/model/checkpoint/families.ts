@@ -37,6 +37,7 @@ const shared = {
   systemPrompt,
   windowSeconds: 10,
   stepSeconds: 10,
+  comparisonKeyFrames: 1,
   branches: ['technical'],
   localization: null,
 };

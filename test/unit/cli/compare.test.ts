@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { omnivqa } from '../../support/cli.ts';
-import { smallModel, temporaryCache } from '../../support/engine.ts';
+import { checkpointWith, smallModel, temporaryCache } from '../../support/engine.ts';
 import { sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
 
 const shared = sharedDirectory();
@@ -50,6 +50,29 @@ test('four CRFs and a second codec: a table, and the BD-rate that few points all
   // What was encoded and assessed is not done again.
   const again = JSON.parse((await compare('--format', 'json', ...groups)).stdout) as Compared;
   expect(again.encodes.map(({ key }) => key)).toEqual(encodes.slice(0, 4).map(({ key }) => key));
+});
+
+test('what is compared is looked at as closely as `assess --closely` does', async () => {
+  temporaryCache();
+  const flags = [
+    '--model',
+    checkpointWith({ comparison_key_frames: 2 }),
+    '--provider',
+    'cpu',
+    '--threads',
+    '1',
+  ];
+  const json = async (...words: string[]): Promise<unknown> =>
+    JSON.parse((await omnivqa([words[0]!, ...flags, '--format', 'json', ...words.slice(1)])).stdout);
+  const { encodes, source: whole } = (await json('compare', source, ...x264(40))) as {
+    encodes: { file: string; mos: number }[];
+    source: { mos: number };
+  };
+  const { file, mos } = encodes[0]!;
+  const assessed = async (...words: string[]) =>
+    ((await json('assess', '--no-cache', ...words)) as { mos: number }[]).map((one) => one.mos);
+  expect(await assessed('--closely', file, source)).toEqual([mos, whole.mos]);
+  expect((await assessed(file, source))[0]).not.toBe(mos);
 });
 
 test('a ladder, its baseline, and what falls below it', async () => {

@@ -1,7 +1,7 @@
 import { appendFileSync, copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseAssessment } from '../../../src/assessment/record.ts';
+import { type Assessment, parseAssessment } from '../../../src/assessment/record.ts';
 import { assessCached, assessVideo, rateWindow } from '../../../src/engine/assess.ts';
 import { clipTokens } from '../../../src/engine/clip.ts';
 import { sha256OfFile } from '../../../src/engine/content.ts';
@@ -65,7 +65,9 @@ describe('assessVideo', () => {
     // Steps as long as the windows: the windows' own scores are the timeline.
     expect(byTwo.timeline.map(({ end }) => Math.round(end))).toEqual([2, 3]);
     expect(byTwo.score).toBeCloseTo((2 * byTwo.timeline[0]!.score + byTwo.timeline[1]!.score) / 3, 6);
-    expect(byTen.timeline).toEqual([{ start: 0, end: expect.closeTo(3, 5), score: byTen.score }]);
+    expect(byTen.timeline).toEqual([
+      { start: 0, end: expect.closeTo(3, 5), score: expect.closeTo(byTen.score, 9) },
+    ]);
   });
 
   it('has the figures of the one branch a model knows, and asks one that knows several', async () => {
@@ -190,6 +192,31 @@ describe('assessVideo', () => {
     ]);
   });
 
+  it('rates the frames between the key frames too, where it is to look closely', async () => {
+    temporaryCache();
+    const [path, path25] = ['10', '25'].map((rate) =>
+      writeClip(join(temporaryDirectory(), 'clip.mp4'), { seconds: 2.3, rate }),
+    ) as [string, string];
+    const model = await loadForTest(checkpointWith({ comparison_key_frames: 4 }));
+    const [plain, close, again] = [
+      await assessVideo(path, model),
+      await assessVideo(path, model, { closely: true }),
+      await assessVideo(path, model, { closely: true }),
+    ];
+    expect(parseAssessment(JSON.parse(JSON.stringify(close))).problems).toEqual([]);
+    // The next number that divides the frame rate.
+    expect(close.model.keyFramesPerSecond).toBe(5);
+    expect((await assessVideo(path25, model, { closely: true })).model.keyFramesPerSecond).toBe(5);
+    expect(plain.model).not.toHaveProperty('keyFramesPerSecond');
+    expect(close.score).not.toBe(plain.score);
+    expect(again.score).toBe(close.score);
+    // The same seconds, the last of which is shorter than the distance of most of its frames.
+    const spans = ({ timeline }: Assessment) => timeline.map(({ start, end }) => [start, end]);
+    expect(spans(close)).toEqual(spans(plain));
+    const usual = await loadForTest(checkpointWith({}));
+    expect((await assessVideo(path, usual, { closely: true })).score).toBe(plain.score);
+  });
+
   it('refuses to mix two files under one name', async () => {
     temporaryCache();
     const model = await loadForTest(checkpointWith({ window_seconds: 1 }));
@@ -219,6 +246,19 @@ describe('assessCached', () => {
     appendFileSync(path, 'x');
     expect((await assessCached(path, model, cache)).kept).toBe(false);
     expect(cache.problems).toEqual([]);
+  });
+
+  it('keeps what was looked at closely beside what was not', async () => {
+    temporaryCache();
+    const model = await loadForTest(checkpointWith({ comparison_key_frames: 2 }));
+    const folder = temporaryDirectory();
+    const path = writeClip(join(folder, 'a.mp4'), { rate: '10' });
+    const cache = new ResultCache(join(folder, 'results'));
+    const ways = [{ closely: true }, {}, { closely: true }, {}];
+    const found = [];
+    for (const way of ways) found.push(await assessCached(path, model, cache, way));
+    expect(found.map(({ kept }) => kept)).toEqual([false, false, true, true]);
+    expect(found.map(({ record }) => record.model.keyFramesPerSecond)).toEqual([2, undefined, 2, undefined]);
   });
 
   it.each([
@@ -252,6 +292,44 @@ describe('clipTokens', () => {
 });
 
 describe('rateWindow', () => {
+  it('of several key frames a second gives the mean of what those at one place in their seconds give', async () => {
+    temporaryCache();
+    const model = await loadForTest(checkpointWith({}));
+    const { vision, motion } = model.config;
+    const bytes = vision.views.length * vision.imageSize ** 2 * 3;
+    const frame = (value: number) => new Uint8Array(bytes).map((_, i) => (i * value) % 251);
+    const pictures = [frame(3), frame(5), frame(7), frame(11), frame(13)];
+    const motionPixels = new Uint8Array(23 * motion!.imageSize ** 2 * 3).fill(90);
+    const rate = async (chosen: readonly number[], keysPerSecond: number, every: number) => {
+      const window = {
+        times: Float64Array.from({ length: 23 }, (_, i) => i / 10),
+        end: 2.3,
+        key: {
+          frames: Int32Array.from(chosen, (_, i) => i * every),
+          pixels: new Uint8Array(chosen.flatMap((one) => [...pictures[one]!])),
+        },
+        motion: motionPixels,
+      };
+      const said = await rateWindow(
+        window,
+        model,
+        [undefined],
+        (_, work) => work(),
+        undefined,
+        keysPerSecond,
+      );
+      return said.answers[0]!;
+    };
+    const all = await rate([0, 1, 2, 3, 4], 2, 5);
+    const [even, odd] = [await rate([0, 2, 4], 1, 10), await rate([1, 3], 1, 10)];
+    expect(all.rating.score).toBeCloseTo((even.rating.score + odd.rating.score) / 2, 5);
+    expect(all.rating.levels[0]).toBeCloseTo((even.rating.levels[0]! + odd.rating.levels[0]!) / 2, 5);
+    // The last second has a key frame of the first sort alone.
+    const mean = [0, 1].map((i) => (even.steps[i]!.score + odd.steps[i]!.score) / 2);
+    for (const [i, score] of [...mean, even.steps[2]!.score].entries())
+      expect(all.steps[i]!.score).toBeCloseTo(score, 3);
+  });
+
   it('gives one answer per question, each with the steps of the window', async () => {
     temporaryCache();
     const model = await loadForTest(checkpointWith({ branches: ['technical', 'aesthetic'] }));

@@ -39,8 +39,8 @@ function wire(): [Port, Port] {
   return [port(0), port(1)];
 }
 
-/** An engine in this process, and a client of it. */
-function engine(options: Partial<EngineOptions> = {}) {
+/** An engine in this process, and a client of it; its model has these fields in the `omnivqa` section of its config. */
+function engine(options: Partial<EngineOptions> = {}, fields: Readonly<Record<string, unknown>> = {}) {
   temporaryCache();
   const store = options.store ?? temporaryDirectory();
   const [here, there] = wire();
@@ -62,7 +62,7 @@ function engine(options: Partial<EngineOptions> = {}) {
   });
   onTestFinished(() => connection.dispose());
   const choice = {
-    model: checkpointWith({ window_seconds: 1 }),
+    model: checkpointWith({ window_seconds: 1, ...fields }),
     provider: 'cpu' as const,
     teamFolder: null,
   };
@@ -121,6 +121,22 @@ describe('results', () => {
     expect(fresh.record!.score).toBe(first.record!.score);
     await connection.request('forget', place);
     expect(await connection.request('lookup', place)).toEqual({ record: null, problems: [] });
+    expect(filesIn(store).map((file) => file.split('/')[0])).toEqual(['contents']);
+  });
+
+  it('of what is compared are kept beside those of clips, and shown where there is no other', async () => {
+    const { connection, choice, assess, store } = engine({}, { comparison_key_frames: 2 });
+    const place = { path: clip, ...choice };
+    const close = await assess({ closely: true });
+    expect(close.record!.model.keyFramesPerSecond).toBe(2);
+    expect((await connection.request('lookup', place)).record).toEqual(close.record);
+    const plain = await assess();
+    expect(plain).toMatchObject({ outcome: 'complete', kept: false });
+    expect((await connection.request('lookup', place)).record).toEqual(plain.record);
+    const again = await assess({ closely: true });
+    expect(again.kept).toBe(true);
+    expect(again.record).toEqual(close.record);
+    await connection.request('forget', place);
     expect(filesIn(store).map((file) => file.split('/')[0])).toEqual(['contents']);
   });
 

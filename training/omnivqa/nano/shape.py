@@ -92,5 +92,6 @@ def nano_config(settings: dict, end_of_text: int, end_of_turn: int) -> ModelConf
             widths=tuple(motion["widths"]),
             inner_widths=tuple(motion["inner_widths"]),
         ),
-        omnivqa=Family(family="nano-rater", token_layout="separate", rating=RATING, chat=CHAT, localization=LOCALIZATION),
+        omnivqa=Family(family="nano-rater", token_layout="separate", rating=RATING, chat=CHAT, localization=LOCALIZATION,
+                       comparison_key_frames=4),  # fmt: skip
     )
