@@ -198,7 +198,10 @@ function verdict(windows: readonly WindowResult[], question: number) {
     return { ...rating, steps, weight: Math.max(end - start, 1e-6) };
   });
   const length = parts.reduce((sum, { weight }) => sum + weight, 0);
-  const score = clampScore(parts.reduce((sum, { score, weight }) => sum + 100 * score * weight, 0) / length);
+  // Of a single window it is that window's own, to the last bit.
+  const score = clampScore(
+    parts.reduce((sum, { score, weight }) => sum + 100 * score * (weight / length), 0),
+  );
   const timeline = parts.flatMap(({ steps }) => steps);
   return { mos: mosOf(score), score, levels: meanLevels(parts), pooling: pool(timeline), timeline };
 }
