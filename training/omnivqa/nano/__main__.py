@@ -76,13 +76,14 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
 
     stages = {"decoder": work / "decoder.pt", "joint": work / "joint.pt"}
     pathway = network.model.slowfast
-    if start is None:
+    begun = None if start is None else load_checkpoint(start)
+    if begun is None:
         train_key_frames(network.tower, clips, held_out, work, config)
         train_motion_pathway(pathway, sources, sources_folder, work, config)
         some = torch.arange(0, len(stills.target), max(1, len(stills.target) // 100))
         init_decoder(network, torch.load(work / "vision.pt")["heads"], frame_tokens(network, stills, some))
     else:
-        network.load_state_dict(load_checkpoint(start).state_dict())
+        network.load_state_dict(begun.state_dict())
         del stages["decoder"]
     made = load_motion(pathway, work / "motion_train.npz")
     made.side(True).check_both()
@@ -101,13 +102,13 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
         checks["photos"] = Check(unscored, torch.arange(len(unscored.target)), beside)
     for stage, file in stages.items():
         if not file.exists() and config[stage]["samples"]:
-            train_decoder(network, words, draws[0], checks, config, seed, file, stage == "joint", start and load_checkpoint(start))
+            train_decoder(network, words, draws[0], checks, config, seed, file, stage == "joint", begun)
         if file.exists():
             network.load_state_dict(torch.load(file))
-    if start is not None:
+    if begun is not None:
         # The mean forgets less than the end (WiSE-FT; Wortsman et al., CVPR 2022).
-        begun, share = load_checkpoint(start).state_dict(), config["joint"]["start_share"]
-        network.load_state_dict({name: value.lerp(begun[name], share) if value.is_floating_point() else value
+        earlier, share = begun.state_dict(), config["joint"]["start_share"]
+        network.load_state_dict({name: value.lerp(earlier[name], share) if value.is_floating_point() else value
                                  for name, value in network.state_dict().items()})  # fmt: skip
     clean = load_stills(work / "stills_clean")
     quiet = answer_clean(network, words, clean, made.side(True))

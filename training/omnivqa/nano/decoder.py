@@ -466,9 +466,10 @@ class LadderCheck:
             for kind, falls in sorted(steps.items())}  # fmt: skip
 
 
-def earlier_logits(network, words: Phrases, statistics, features, positions, turns: list[Turn]) -> list[torch.Tensor]:
-    """What a network says at every position of a batch's turns."""
-    vision = vision_tokens(network.tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
+def batch_logits(network, words: Phrases, statistics, features, positions, turns: list[Turn], tower: bool) -> list[torch.Tensor]:
+    """What a network says at every position of a batch's turns; gradients reach the key-frame tower where it is trained."""
+    with torch.set_grad_enabled(tower):
+        vision = vision_tokens(network.tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
     return turn_logits(network, clip_prefix(network, words, vision, features, positions), [turn.ids for turn in turns])
 
 
@@ -522,12 +523,10 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
                 turns.append(temporal_turn(words, labels))
         # Rungs differ by less than what bfloat16 rounds away.
         with halved(not ladders):
-            with torch.set_grad_enabled(joint):
-                vision = vision_tokens(tower, statistics.flatten(0, 1))[1].unflatten(0, statistics.shape[:2])
-            prefix = clip_prefix(network, words, vision, features, positions)
-            logits = turn_logits(network, prefix, [turn.ids for turn in turns])
+            seen = words, statistics, features, positions, turns
+            logits = batch_logits(network, *seen, tower=joint)
             with torch.no_grad():
-                said = None if before is None else earlier_logits(before, words, statistics, features, positions, turns)
+                said = None if before is None else batch_logits(before, *seen, tower=False)
         loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders, graded, said)
         optimizer.zero_grad()
         loss.backward()
