@@ -81,11 +81,9 @@ const Model = Type.Object(
     precision: Type.String(),
     provider: Type.String(),
     compiler: Type.String(),
-    keyFramesPerSecond: Type.Optional(
-      Type.Integer({
-        minimum: 2,
-        description:
-          'Key frames rated of each second, where it is more than one, as for encodes that are compared.',
+    closely: Type.Optional(
+      Type.Literal(true, {
+        description: 'Several key frames of each second were rated, as of encodes that are compared.',
       }),
     ),
   },

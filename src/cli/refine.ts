@@ -40,7 +40,6 @@ export class Refiner {
     cache: ResultCache | undefined,
     label: string,
   ): Promise<Assessment> {
-    const { provider, revision, precision, compiler } = record.model;
     let refined = record;
     try {
       // Of another precision it is another model, which is known once it is loaded.
@@ -64,7 +63,7 @@ export class Refiner {
       this.#io.stderr.write(`${printable(path)}: ${printable(problem.message)}\n`);
       return { ...refined, problems: [...refined.problems, problem] };
     } finally {
-      if (refined !== record) await cache?.put(refined, { provider, revision, precision, compiler });
+      if (refined !== record) await cache?.put(refined, record.model);
     }
   }
 

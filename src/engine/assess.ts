@@ -107,7 +107,7 @@ export async function assessVideo(
   }: AssessOptions = {},
 ): Promise<Assessment> {
   const started = performance.now();
-  const { omni, config } = model;
+  const { config } = model;
   const { value: info, problems } = await probeVideo(path, signal ? { signal } : {});
   if (content && content.fingerprint !== info.fingerprint) throw replaced(path);
 
@@ -133,23 +133,16 @@ export async function assessVideo(
   // Looked at only after the frames: until then a failure must not end the process.
   hashing.catch(() => undefined);
 
-  const keysPerSecond = closely ? evenKeys(config.omnivqa.comparisonKeyFrames, info.fps) : 1;
   const facts: ClipFacts = {
     path,
     sha256: content?.sha256 ?? null,
     info,
     problems: [...problems, ...hdrProblems(info.hdr, config.vision), ...model.memory.problems, ...notes],
-    model: {
-      id: model.id,
-      revision: model.revision,
-      precision: model.precision,
-      provider: omni.choice.provider,
-      compiler: model.compiler,
-      ...(keysPerSecond > 1 ? { keyFramesPerSecond: keysPerSecond } : {}),
-    },
+    model: { id: model.id, ...resultKey(model, closely) },
     branches,
     thresholds,
   };
+  const keysPerSecond = closely ? evenKeys(config.omnivqa.comparisonKeyFrames, info.fps) : 1;
   const plan = { ...framePlan(model, info), keysPerSecond };
   const windowFrames = plan.windowSeconds * keyInterval(info.fps);
   const claimed = info.frames ?? (info.duration === null ? null : Math.round(info.duration * info.fps));
@@ -382,13 +375,10 @@ export async function rateWindow(
         seconds: number === 0 ? seconds : [],
       }),
     );
-    const ratings = [said.map((one) => one.rating)];
+    const ratings: (readonly (Rating | null)[])[] = [said.map((one) => one.rating)];
     for (const spans of others) {
-      ratings.push([
-        ...(await clocked('language', () =>
-          rateSpans(omni, spans, { ...run, ...(branch === undefined ? {} : { branch }) }),
-        )),
-      ]);
+      const options = { ...run, ...(branch === undefined ? {} : { branch }) };
+      ratings.push(await clocked('language', () => rateSpans(omni, spans, options)));
     }
     // The model knows every branch that it is asked about, so none of its answers is null.
     const [rating, ...parts] = spans.map((_, i) => meanRating(ratings.flatMap((one) => one[i] ?? [])));

@@ -34,7 +34,7 @@ const mostKeys = 6;
 /** Key frames a second: as many as wanted, or the next number that divides the frame rate evenly; else one. */
 export function evenKeys(wanted: number, fps: number): number {
   const frames = keyInterval(fps);
-  for (let keys = wanted; keys <= mostKeys; keys++) if (frames % keys === 0) return keys;
+  for (let keys = Math.min(wanted, mostKeys); keys <= mostKeys; keys++) if (frames % keys === 0) return keys;
   return 1;
 }
 

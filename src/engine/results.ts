@@ -22,14 +22,15 @@ export const resultKey = (
   precision,
   compiler,
   provider: omni.choice.provider,
-  ...closelyKey(config, closely),
+  ...wayOf(config, closely),
 });
 
-/** What a key says of how closely a model looks: nothing where it looks no closer at encodes than at other clips. */
-export const closelyKey = (
-  { omnivqa }: EngineModel['config'],
-  closely: boolean,
-): Pick<ResultKey, 'closely'> => (closely && omnivqa.comparisonKeyFrames > 1 ? { closely } : {});
+/** How closely a model looks. */
+export type Way = Pick<ResultKey, 'closely'>;
+
+/** Nothing where it looks no closer at encodes than at other clips. */
+export const wayOf = ({ omnivqa }: EngineModel['config'], closely: boolean): Way =>
+  closely && omnivqa.comparisonKeyFrames > 1 ? { closely } : {};
 
 /** A file name for what depends on a content and a key: two letters for the folder, a slash, and the rest. */
 export function resultName(

@@ -40,7 +40,7 @@ import { planText } from './memory_plan.ts';
 import { modelFacts, placeOf } from './model_facts.ts';
 import { type EngineModel, findIdentity, type ModelIdentity, modelConfig } from './models.ts';
 import { isRefined, notRefined, refineAssessment } from './refine.ts';
-import { closelyKey, ResultCache, type ResultKey, resultKey, resultName } from './results.ts';
+import { ResultCache, type ResultKey, resultKey, resultName, type Way, wayOf } from './results.ts';
 import { TeamFolder } from './team.ts';
 import { compose, totalSpent } from './windows.ts';
 
@@ -61,6 +61,9 @@ export interface EngineOptions {
 
 /** Where a record may have been computed, in the order in which it is looked for. */
 const kinds = ['cuda', 'webgpu', 'dml', 'coreml', 'cpu'] as const;
+
+/** As any clip is looked at, else as what is compared, which has no other result. */
+const anyWay: readonly Way[] = [{}, { closely: true }];
 
 /** Facts of files that are remembered for the next picture. */
 const mostProbes = 64;
@@ -91,18 +94,19 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     return join(store, 'journals', `${resultName(sha256, key)}${windows}.jsonl`);
   };
   const results = () => new ResultCache(join(store, 'results'));
-  /** @param how How closely it looked; nothing: as at any clip. */
   const keysOf = (
     identity: ModelIdentity,
     { model, provider }: ModelChoice,
-    how: Pick<ResultKey, 'closely'> = {},
+    ways: readonly Way[],
   ): ResultKey[] => {
     const { revision, precision, compiler } = identity;
     // What the loaded model would compute is what a job would find.
     const first = loaded.model?.revision === revision ? [loaded.model.omni.choice.provider] : [];
     const fallback = loaded.limitOf(model, provider)?.step === 'cpu' ? ['cpu'] : [];
     const wanted = new Set(provider === 'auto' ? [...first, ...kinds] : [provider, ...fallback]);
-    return [...wanted].map((kind) => ({ revision, precision, compiler, provider: kind, ...how }));
+    return ways.flatMap((way) =>
+      [...wanted].map((kind) => ({ revision, precision, compiler, provider: kind, ...way })),
+    );
   };
 
   /** The whole record of a content, from this engine's store or from the team's. */
@@ -113,11 +117,11 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     choice: ModelChoice,
     team: TeamFolder | null,
     problems: Problem[],
-    how: Pick<ResultKey, 'closely'> = {},
+    ways: readonly Way[],
   ): Promise<Assessment | null> {
     const cache = results();
     try {
-      for (const key of keysOf(identity, choice, how)) {
+      for (const key of keysOf(identity, choice, ways)) {
         const record = await cache.get(path, sha256, key);
         if (record) return record;
       }
@@ -134,12 +138,12 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   }
 
   /** How closely a request wants its clip looked at, as far as its model can. */
-  async function howOf({ model, closely = false }: AssessRequest): Promise<Pick<ResultKey, 'closely'>> {
-    return closely ? closelyKey(await modelConfig(model), closely) : {};
+  async function wayFor({ model, closely = false }: AssessRequest): Promise<Way> {
+    return closely ? wayOf(await modelConfig(model), closely) : {};
   }
 
   /** Where the team keeps its results: those of its clips, not of what is compared. */
-  function teamOf({ teamFolder }: AssessRequest, { closely }: Pick<ResultKey, 'closely'>): TeamFolder | null {
+  function teamOf({ teamFolder }: AssessRequest, { closely }: Way): TeamFolder | null {
     return teamFolder === null || closely ? null : new TeamFolder(teamFolder);
   }
 
@@ -152,26 +156,23 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     const identity =
       (await findIdentity(request.model)) ??
       (await loaded.use(request.model, request.provider, signal, async (model) => model));
-    const how = await howOf(request);
-    const team = teamOf(request, how);
+    const way = await wayFor(request);
+    const team = teamOf(request, way);
     const problems: Problem[] = [];
     const finish = async (record: Assessment, kept: boolean, error: OmniError | null) => {
       if (team && record.status !== 'cancelled' && !error) await team.put(path, record);
       return { record: withProblems(record, [...problems, ...(team?.problems ?? [])]), kept, error };
     };
-    const lockName = createHash('sha256')
-      .update(`${content.sha256} ${identity.revision}${how.closely ? ' closely' : ''}`)
-      .digest('hex');
+    const lockName = createHash('sha256').update(`${content.sha256} ${identity.revision}`).digest('hex');
     const lock = await Lock.take(join(store, 'locks', `${lockName}.lock`));
     if (lock === 'taken') return 'busy';
     try {
       const known = fresh
         ? null
-        : await findWhole(path, content.sha256, identity, request, team, problems, how);
+        : await findWhole(path, content.sha256, identity, request, team, problems, [way]);
       if (known) {
         // An engine that was killed after it kept the record left it.
-        const key = { ...identity, provider: known.model.provider, ...how };
-        await rm(journalFile(content.sha256, key), { force: true }).catch(() => undefined);
+        await rm(journalFile(content.sha256, known.model), { force: true }).catch(() => undefined);
         return await finish(known, true, null);
       }
       return await loaded.use(request.model, request.provider, signal, async (model) => {
@@ -228,11 +229,11 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     const { path } = request;
     await refuseKnownNonVideo(path);
     const content = await contents.of(path, signal);
-    const how = await howOf(request);
-    const team = teamOf(request, how);
+    const way = await wayFor(request);
+    const team = teamOf(request, way);
     const problems: Problem[] = [];
     const first = await findIdentity(request.model);
-    const record = first && (await findWhole(path, content.sha256, first, request, team, problems, how));
+    const record = first && (await findWhole(path, content.sha256, first, request, team, problems, [way]));
     if (!record) {
       throw new OmniError('bad_usage', `${path} has no whole result to refine.`, 'Assess the clip first.', {
         path,
@@ -241,7 +242,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     let refined = record;
     const keep = async () => {
       const cache = results();
-      await cache.put(refined, { ...record.model, ...how });
+      await cache.put(refined, record.model);
       await team?.put(path, refined);
       problems.push(...cache.problems, ...(team?.problems ?? []));
     };
@@ -380,13 +381,9 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     if (!content) return { record: null, problems: team?.problems ?? [] };
     const { sha256 } = content;
     const identity = await findIdentity(choice.model);
-    // What was made to be compared has no other result.
-    const whole =
-      identity &&
-      ((await findWhole(path, sha256, identity, choice, team, problems)) ??
-        (await findWhole(path, sha256, identity, choice, null, problems, { closely: true })));
+    const whole = identity && (await findWhole(path, sha256, identity, choice, team, problems, anyWay));
     if (whole) return { record: whole, problems: [...problems, ...(team?.problems ?? [])] };
-    for (const key of identity ? keysOf(identity, choice) : []) {
+    for (const key of identity ? keysOf(identity, choice, anyWay) : []) {
       const journal = await Journal.open(journalFile(sha256, key), { sha256, ...key });
       problems.push(...journal.problems);
       const { clip, windows, end } = journal;
@@ -466,8 +463,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         await jobs.cancelPath(path);
         const { sha256 } = await contents.of(path);
         const identity = await findIdentity(choice.model);
-        const ways = [{}, { closely: true }] as const;
-        for (const key of identity ? ways.flatMap((how) => keysOf(identity, choice, how)) : []) {
+        for (const key of identity ? keysOf(identity, choice, anyWay) : []) {
           await results().remove(sha256, key);
           await rm(journalFile(sha256, key), { force: true }).catch(() => undefined);
         }

@@ -31,6 +31,21 @@ describe('omnivqa assess --refine', () => {
     expect({ ...rest, timing: null }).toEqual({ ...alone, timing: null });
   });
 
+  it('of what was looked at closely stays apart from what was not', async () => {
+    temporaryCache();
+    const clip = writeClip(join(temporaryDirectory(), 'clip.mp4'), { seconds: 2, size: '128x72' });
+    const model = checkpointWith({ comparison_key_frames: 2 });
+    const flags = ['--model', model, '--provider', 'cpu', '--threads', '1', '--format', 'json'];
+    const assess = async (...more: string[]) =>
+      JSON.parse((await omnivqa(['assess', clip, ...flags, ...more])).stdout) as Assessment;
+    const refined = ['--refine', second(), '--refine-windows', '1'];
+    const close = await assess('--closely', ...refined);
+    expect([close.model.closely, close.refinements?.length]).toEqual([true, 1]);
+    const plain = await assess();
+    expect([plain.model.closely, plain.refinements]).toEqual([undefined, undefined]);
+    expect(await assess('--closely')).toEqual(close);
+  });
+
   it('says in the reports which model said what', async () => {
     temporaryCache();
     const command = call(3, '--refine', second(), '--refine-windows', '1');

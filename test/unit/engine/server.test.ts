@@ -128,7 +128,7 @@ describe('results', () => {
     const { connection, choice, assess, store } = engine({}, { comparison_key_frames: 2 });
     const place = { path: clip, ...choice };
     const close = await assess({ closely: true });
-    expect(close.record!.model.keyFramesPerSecond).toBe(2);
+    expect(close.record!.model.closely).toBe(true);
     expect((await connection.request('lookup', place)).record).toEqual(close.record);
     const plain = await assess();
     expect(plain).toMatchObject({ outcome: 'complete', kept: false });
@@ -140,10 +140,13 @@ describe('results', () => {
     expect(filesIn(store).map((file) => file.split('/')[0])).toEqual(['contents']);
   });
 
-  it('of a job that was cancelled are there in part, and gone on with', async () => {
-    const { connection, choice, assess, updates } = engine();
+  it.each([
+    ['that', false],
+    ['that compares', true],
+  ])('of a job %s and was cancelled are there in part, and gone on with', async (_, closely) => {
+    const { connection, choice, assess, updates } = engine({}, { comparison_key_frames: 2 });
     const path = writeClip(join(temporaryDirectory(), 'long.mp4'), { seconds: 90 });
-    const done = assess({ path });
+    const done = assess({ path, closely });
     await eventually(() => updates.some(({ record }) => record !== null));
     await connection.request('cancel', { job: updates[0]!.job });
     const update = await done;
@@ -151,7 +154,9 @@ describe('results', () => {
     const { record } = await connection.request('lookup', { path, ...choice });
     expect(record!.status).toBe('partial');
     expect(record!.timeline).toEqual(update.record!.timeline);
-    expect(await assess({ path })).toMatchObject({ outcome: 'complete', resumed: true });
+    expect(parseAssessment(record).problems).toEqual([]);
+    expect(record!.model.closely).toBe(closely || undefined);
+    expect(await assess({ path, closely })).toMatchObject({ outcome: 'complete', resumed: true });
   });
 
   it('of a clip that was cut are found again although they are partial', async () => {
