@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Cut } from '../protocol/engine.ts';
 import { type CutSpan, cutVideo } from '../video/cut.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
+import { refuseKnownNonVideo } from '../video/formats.ts';
 import { probeVideo } from '../video/probe.ts';
 import type { Contents } from './content.ts';
 import { besides, touch, unwritable, writeWhole } from './files.ts';
@@ -46,6 +47,7 @@ export class Cuts {
   }
 
   async #cut(path: string, parts: readonly CutSpan[], signal?: AbortSignal): Promise<Cut> {
+    await refuseKnownNonVideo(path);
     const [{ version }, { sha256 }] = await Promise.all([locateFfmpeg(), this.#contents.of(path, signal)]);
     const key = createHash('sha256')
       .update(JSON.stringify([sha256, parts, version]))

@@ -9,6 +9,7 @@ import { OmniError } from '../protocol/errors.ts';
 import { alignmentFault } from '../video/alignment.ts';
 import { encodeVideo, type PassArguments } from '../video/encode.ts';
 import { locateFfmpeg } from '../video/ffmpeg.ts';
+import { refuseKnownNonVideo } from '../video/formats.ts';
 import { referenceMetrics } from '../video/metrics.ts';
 import { probeVideo } from '../video/probe.ts';
 import type { Contents } from './content.ts';
@@ -82,6 +83,7 @@ export class Encodes {
         'Simplify the filters, or assess what the command itself has written.',
       );
     }
+    await refuseKnownNonVideo(path);
     const [{ version }, { sha256 }] = await Promise.all([
       locateFfmpeg(),
       this.#contents.of(path, options.signal),

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
+import { exit } from '../../../src/cli/io.ts';
 import { omnivqa } from '../../support/cli.ts';
 import { checkpointWith, smallModel, temporaryCache } from '../../support/engine.ts';
 import { sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
@@ -73,6 +74,24 @@ test('what is compared is looked at as closely as `assess --closely` does', asyn
     ((await json('assess', '--no-cache', ...words)) as { mos: number }[]).map((one) => one.mos);
   expect(await assessed('--closely', file, source)).toEqual([mos, whole.mos]);
   expect((await assessed(file, source))[0]).not.toBe(mos);
+});
+
+test.each([
+  ['that is not there', 'missing.mp4', 'file_not_found'],
+  ['that is a folder', '.', 'file_unreadable'],
+  ['that holds nothing', 'empty.mp4', 'file_empty'],
+])('a source %s', async (_, name, code) => {
+  temporaryCache();
+  const folder = temporaryDirectory();
+  writeFileSync(join(folder, 'empty.mp4'), '');
+  const { status, stdout, stderr } = await omnivqa([
+    'compare',
+    join(folder, name),
+    ...smallModel,
+    ...x264(30),
+  ]);
+  expect([status, stdout]).toEqual([exit.failed, '']);
+  expect(stderr).toContain(`[${code}]`);
 });
 
 test('a ladder, its baseline, and what falls below it', async () => {

@@ -45,6 +45,13 @@ test('parts of a clip are cut once, kept as long as they are asked for, and made
   expect(readFileSync(first.file)).toEqual(bytes);
 });
 
+test('a clip that is not there is said to be missing', async () => {
+  const store = temporaryDirectory();
+  await expect(open(store).cut(join(store, 'missing.mp4'), parts)).rejects.toMatchObject({
+    code: 'file_not_found',
+  });
+});
+
 test('a cancelled cut leaves nothing, and the next one is made', async () => {
   const store = temporaryDirectory();
   const clip = writeClip(join(store, 'clip.mp4'), { seconds: 2 });
