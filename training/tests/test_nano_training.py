@@ -208,7 +208,7 @@ def test_a_group_has_one_picture_in_several_versions():
 
 def test_stills_are_written_once_and_loaded(tmp_path):
     for _ in range(2):
-        write_stills(tmp_path, [[textured(400, 400)]], 2, 2, 1, CellStatistics(), held_out=False, per_shard=1)
+        write_stills(tmp_path, [[textured(400, 400)]], 2, 2, 1, 2, held_out=False, per_shard=1)
     part = load_stills(tmp_path)
     assert part.squash.shape == (4, 144, 140) and part.fragments.shape == (4, 1, 144, 140)
     assert part.group.tolist() == [0, 0, 1, 1] and part.kind[::2].tolist() == [0, 0] and not part.clips
@@ -222,7 +222,7 @@ def test_scored_photos_are_split_by_name_and_have_no_type(tmp_path):
     for item in items:
         cv2.imwrite(str(tmp_path / item["file"]), textured(400, 400))
     (tmp_path / "labels.json").write_text(json.dumps(items))
-    write_photos(tmp_path, tmp_path / "photos.npz", 2, 1, CellStatistics())
+    write_photos(tmp_path, tmp_path / "photos.npz", 2, 1, 1)
     test, train = load_photos(tmp_path / "photos.npz", True), load_photos(tmp_path / "photos.npz", False)
     assert test.target.tolist() == [0] and train.target.tolist() == [1, 1, 2, 2]
     assert train.human and not train.seen.any()

@@ -48,7 +48,6 @@ from .photos import load_photo_ladders, photo_motion
 from .reliability import reliability
 from .shape import nano_config
 from .sources import Source, load_sources
-from .statistics import CellStatistics
 from .stills import source_pictures, write_stills
 from .tempt import tempt
 from .towers import photo_files, prepare, train_key_frames, train_motion_pathway
@@ -67,7 +66,7 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
     torch.manual_seed(seed)
     network = OmniVQA(shape)
     prepare(sources, sources_folder, opinions, work, config, workers)
-    prepare_answers(sources, sources_folder, work, config)
+    prepare_answers(sources, sources_folder, work, config, workers)
     clips, held_out = load_part(work / "train"), load_part(work / "random")
     stills, stills_held = load_stills(work / "stills"), load_stills(work / "stills_held")
     print(f"{len(clips.clips)} clips, {len(clips.target)} frames, {len(stills.target)} stills; "
@@ -118,7 +117,7 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
     save_checkpoint(network.eval(), out, torch.float16)
 
 
-def prepare_answers(sources: list[Source], folder: Path, work: Path, config: dict) -> None:
+def prepare_answers(sources: list[Source], folder: Path, work: Path, config: dict, workers: int) -> None:
     """Makes what only the language model needs: clips with stutter of both sides, and pristine pictures of the training
     sources for the thresholds."""
     settings, seed, photos = config["decoder"], config["seed"], photo_files(folder)
@@ -129,7 +128,7 @@ def prepare_answers(sources: list[Source], folder: Path, work: Path, config: dic
             write_motion_samples(file, runs, settings[f"motion_{name}_samples"], seed + held_out)
         if not held_out and not (work / "stills_clean").exists():
             pictures = [source_pictures(source, photos.get(source.content)) for source in side]
-            write_stills(work / "stills_clean", pictures, settings["clean_stills"], 1, seed, CellStatistics(), held_out=True)
+            write_stills(work / "stills_clean", pictures, settings["clean_stills"], 1, seed, workers, held_out=True)
 
 
 def main() -> None:
@@ -137,7 +136,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
-    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="that render clips")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render clips and pictures")
     commands = parser.add_subparsers(dest="command", required=True)
     asked = {
         "train": ("sources", "work", "out"),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .recipes import STRENGTH_KINDS, TYPE_OF_KIND, TYPES
+from .statistics import cell_statistics
 from .views import GRID
 
 STATISTICS = 140
@@ -68,27 +69,22 @@ class Part:
             self.rated = torch.ones(len(self.target), dtype=torch.bool)
 
 
-def write_statistics(folder: Path, statistics) -> None:
-    """Writes `<item>.stats.npy` f16 [n, 1+j, 144, 140] (squash first) beside every item that has none yet.
+def statistics_file(item: Path) -> Path:
+    """Where the statistics of a clip's file are."""
+    return item.with_suffix(".stats.npy")
 
-    `statistics` maps u8 views [b,384,384,3] to [b,144,140].
-    """
-    items = sorted(folder.glob("[!.]*.npz"))
-    for done, item in enumerate(items, 1):
-        target = item.with_suffix(".stats.npy")
-        if target.exists():
-            continue
-        with np.load(item) as data:
-            views = np.concatenate([data["squash"][:, None], data["fragments"]], 1)
-        count, kinds = views.shape[:2]
-        flat = torch.from_numpy(views.reshape(-1, *views.shape[2:]))
-        with torch.inference_mode():
-            values = torch.cat([statistics(flat[i : i + 4]) for i in range(0, len(flat), 4)])
-        part = target.with_name(f".{target.name}")
-        np.save(part, values.reshape(count, kinds, GRID * GRID, STATISTICS).half().numpy())
-        os.replace(part, target)
-        if done % 200 == 0:
-            print(f"{folder.name}: statistics of {done}/{len(items)} clips", flush=True)
+
+def write_statistics(item: Path) -> None:
+    """Writes a clip's `statistics_file` f16 [n, 1+j, 144, 140], squash first."""
+    target = statistics_file(item)
+    with np.load(item) as data:
+        views = np.concatenate([data["squash"][:, None], data["fragments"]], 1)
+    count, kinds = views.shape[:2]
+    flat = torch.from_numpy(views.reshape(-1, *views.shape[2:]))
+    values = torch.cat([cell_statistics()(flat[i : i + 4]) for i in range(0, len(flat), 4)])
+    part = target.with_name(f".{target.name}")
+    np.save(part, values.reshape(count, kinds, GRID * GRID, STATISTICS).half().numpy())
+    os.replace(part, target)
 
 
 def _clip_quality(meta: dict, vmaf: np.ndarray) -> np.ndarray:

@@ -13,14 +13,13 @@ from ..checkpoint import load_checkpoint
 from ..sequence import load_tokenizer
 from .answers import Answers, Phrases, ask, clip_prefix, phrases
 from .calibration import calibration_error
-from .dataset import Part, load_part, load_stills, write_statistics
+from .dataset import Part, load_part, load_stills
 from .decoder import MOTION_SECONDS, cache_motion, frame_tokens, load_motion, places, window, write_motion_samples
 from .losses import level_score, soft_levels
 from .motion import load_runs
 from .recipes import STRENGTH_KINDS, TYPES
 from .render import LADDERS, render
 from .sources import load_sources
-from .statistics import CellStatistics
 from .stills import source_pictures, write_stills
 from .towers import photo_files
 from .views import GRID
@@ -284,16 +283,15 @@ def stutter_report(network, words: Phrases, file: Path, pictures: Part, calibrat
 
 def held_out_seconds(sources_folder: Path, work: Path, config: dict, workers: int) -> None:
     """Renders what is held out and not there yet: ladders, clips drawn like training, stills, seconds of motion."""
-    seed, statistics = config["seed"], CellStatistics()
+    seed = config["seed"]
     sources = load_sources(sources_folder, work, seed)
     held_out = [source for source in sources if source.held_out]
     photos = photo_files(sources_folder)
     for part in ("ladders", "random"):
         render(sources, config, work, part, workers)
-        write_statistics(work / part, statistics)
     stills, runs = work / "stills_held", work / "motion_held.npz"
     frames = [source_pictures(source, photos.get(source.content)) for source in held_out]
-    write_stills(stills, frames, config["data"]["stills_held_groups"], config["data"]["versions"], seed, statistics, held_out=True)
+    write_stills(stills, frames, config["data"]["stills_held_groups"], config["data"]["versions"], seed, workers, held_out=True)
     if not runs.exists():
         write_motion_samples(runs, load_runs(held_out, photos, work / "runs"), config["decoder"]["motion_held_samples"], seed + 1)
 

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from .motion import RATES, SIDE, motion_features
+from .processes import spread
 from .recipes import draw_ladder
 from .render import SMOOTH_CODECS
+from .statistics import cell_statistics
 from .stills import picture_of, planes_of, through_encoder
 from .views import SIZE, centred_views, sampled_fragments
 
@@ -33,26 +35,29 @@ def is_test_photo(name: str) -> bool:
     return zlib.crc32(name.encode()) % 5 == 0
 
 
-def write_photos(folder: Path, target: Path, variants: int, seed: int, statistics) -> None:
+def _photo_views(file: Path, variants: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One photo's `statistics` [variants,2,144,140] and `small` picture."""
+    with Image.open(file) as image:
+        photo = np.asarray(image.convert("RGB"))
+    values = np.empty((variants, 2, 144, 140), np.float16)
+    for variant in range(variants):
+        views = centred_views(photo)
+        if variant:
+            side = [max(min(SIZE, size), int(rng.uniform(0.85, 1) * size)) for size in photo.shape[:2]]
+            y, x = (int(rng.integers(0, size - kept + 1)) for size, kept in zip(photo.shape, side))
+            crop = np.ascontiguousarray(photo[y : y + side[0], x : x + side[1]])
+            views = np.stack([centred_views(crop)[0], sampled_fragments(crop, rng)])
+        values[variant] = cell_statistics()(torch.from_numpy(views)).half().numpy()
+    return values, cv2.resize(photo, (ROOM, ROOM), interpolation=cv2.INTER_AREA)
+
+
+def write_photos(folder: Path, target: Path, variants: int, seed: int, workers: int) -> None:
     """Writes `statistics` f16 [n,variants,2,144,140], `small` u8 [n,56,56,3], `mos` [n] and `held_out` [n] of the photos
     in `folder/labels.json`. The first variant is what inference sees; the others are crops of at least 85 % of each side
     with fragments at random places."""
     items = json.loads((folder / "labels.json").read_text())
-    values = np.empty((len(items), variants, 2, 144, 140), np.float16)
-    small = np.empty((len(items), ROOM, ROOM, 3), np.uint8)
-    for i, item in enumerate(items):
-        rng = np.random.default_rng([seed, zlib.crc32(item["file"].encode())])
-        with Image.open(folder / item["file"]) as image:
-            photo = np.asarray(image.convert("RGB"))
-        small[i] = cv2.resize(photo, (ROOM, ROOM), interpolation=cv2.INTER_AREA)
-        for variant in range(variants):
-            views = centred_views(photo)
-            if variant:
-                side = [max(min(SIZE, size), int(rng.uniform(0.85, 1) * size)) for size in photo.shape[:2]]
-                y, x = (int(rng.integers(0, size - kept + 1)) for size, kept in zip(photo.shape, side))
-                crop = np.ascontiguousarray(photo[y : y + side[0], x : x + side[1]])
-                views = np.stack([centred_views(crop)[0], sampled_fragments(crop, rng)])
-            values[i, variant] = statistics(torch.from_numpy(views)).half().numpy()
+    jobs = [(folder / item["file"], variants, np.random.default_rng([seed, zlib.crc32(item["file"].encode())])) for item in items]
+    values, small = map(np.stack, zip(*spread(_photo_views, jobs, workers)))
     part = target.with_name(f".{os.getpid()}.{target.name}")
     np.savez(part, statistics=values, small=small, mos=np.array([item["mos"] for item in items]),
              held_out=np.array([is_test_photo(Path(item["file"]).name) for item in items]))  # fmt: skip
@@ -103,18 +108,20 @@ def photo_ladder(photo: np.ndarray, rungs: int, number: int, rng: np.random.Gene
     return np.array(views)
 
 
-def write_photo_ladders(folder: Path, target: Path, count: int, rungs: int, seed: int, statistics) -> None:
+def _ladder_statistics(file: Path, rungs: int, number: int, rng: np.random.Generator) -> np.ndarray:
+    with Image.open(file) as image:
+        views = photo_ladder(np.asarray(image.convert("RGB")), rungs, number, rng)
+    values = cell_statistics()(torch.from_numpy(views).flatten(0, 2))
+    return values.unflatten(0, views.shape[:3]).half().numpy()
+
+
+def write_photo_ladders(folder: Path, target: Path, count: int, rungs: int, seed: int, workers: int) -> None:
     """Writes `statistics` f16 [count,rungs,frames,2,144,140] of ladders of the first `count` photos that are trained on."""
     items = json.loads((folder / "labels.json").read_text())
     names = [item["file"] for item in items if not is_test_photo(Path(item["file"]).name)][:count]
-    values = []
-    for number, name in enumerate(names):
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode()), 1])
-        with Image.open(folder / name) as image:
-            views = photo_ladder(np.asarray(image.convert("RGB")), rungs, number, rng)
-        with torch.inference_mode():
-            one = statistics(torch.from_numpy(views).flatten(0, 2))
-        values.append(one.unflatten(0, views.shape[:3]).half().numpy())
+    jobs = [(folder / name, rungs, number, np.random.default_rng([seed, zlib.crc32(name.encode()), 1]))
+            for number, name in enumerate(names)]  # fmt: skip
+    values = list(spread(_ladder_statistics, jobs, workers))
     part = target.with_name(f".{os.getpid()}.{target.name}")
     np.savez(part, statistics=np.stack(values))
     os.replace(part, target)

@@ -12,13 +12,14 @@ import shutil
 import tempfile
 import time
 import zlib
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from .dataset import statistics_file, write_statistics
 from .ffmpeg import run_ffmpeg
+from .processes import spread
 from .recipes import Recipe, draw_ladder, draw_recipe, ladder_recipe, strength_target
 from .sources import Source
 from .views import GRID, centred_views, enlarged, sampled_fragments
@@ -130,6 +131,12 @@ def render_item(
     os.replace(part, target)
 
 
+def _render_job(*job) -> None:
+    if not job[4].exists():
+        render_item(*job)
+    write_statistics(job[4])
+
+
 def _plan_random(sources: list[Source], count: int, data: dict, seed: int, jitters: int, folder: Path, share: float) -> list[tuple]:
     """`count` random items; every content takes its turn, in an order shuffled round by round."""
     jobs = []
@@ -186,8 +193,8 @@ def _plan_ladders(sources: list[Source], folder: Path) -> list[tuple]:
 
 
 def render(sources: list[Source], config: dict, work: Path, part: str, workers: int, drawn: list[Source] = ()) -> None:
-    """Renders the items of one part: `train` (with ladders of `drawn` clips, too), `random` (held-out contents, drawn like
-    training) or `ladders`; what is there already is kept. Raises ValueError where the split leaves the part without sources."""
+    """Renders the items of one part, and their statistics: `train` (with ladders of `drawn` clips, too), `random` (held-out
+    contents, drawn like training) or `ladders`; what is there already is kept. Raises ValueError where the split leaves the part without sources."""
     folder, data, seed = work / part, config["data"], config["seed"]
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [source for source in sources if source.held_out == (part != "train")]
@@ -203,9 +210,8 @@ def render(sources: list[Source], config: dict, work: Path, part: str, workers: 
         jobs = _plan_ladders(chosen, folder)
     for left in folder.glob("tmp*"):
         shutil.rmtree(left, ignore_errors=True)
-    jobs = [job for job in jobs if not job[4].exists()]
+    jobs = [job for job in jobs if not statistics_file(job[4]).exists()]
     start = time.time()
-    with ProcessPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(render_item, *zip(*jobs)) if jobs else [], 1):
-            if done % 20 == 0 or done == len(jobs):
-                print(f"{part}: {done}/{len(jobs)} clips, {(time.time() - start) / done:.2f} s each", flush=True)
+    for done, _ in enumerate(spread(_render_job, jobs, workers), 1):
+        if done % 20 == 0 or done == len(jobs):
+            print(f"{part}: {done}/{len(jobs)} clips, {(time.time() - start) / done:.2f} s each", flush=True)

@@ -19,8 +19,10 @@ from PIL import Image
 from .book import parameters
 from .dataset import PRISTINE
 from .drawn import drawn_picture, flattened
+from .processes import spread
 from .recipes import BLUR_VMAF, LOCAL_CODECS, TYPES, codec_arguments, jpeg_quality, strength_target
 from .sources import Source
+from .statistics import cell_statistics
 from .views import AREA, GRID, SIZE, centred_views, sampled_fragments
 
 # Mean absolute change of luma inside a degraded area below which nobody sees what the label says.
@@ -253,7 +255,7 @@ def write_stills(
     groups: int,
     versions: int,
     seed: int,
-    statistics,
+    workers: int,
     *,
     held_out: bool,
     per_shard: int = 40,
@@ -261,24 +263,26 @@ def write_stills(
     """Writes the shards of `groups` groups that are not there yet; every source takes its turn. Held-out groups have
     the centred fragments of inference and every other one is the whole source picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)
     start, made = time.time(), 0
-    for shard in range((groups + per_shard - 1) // per_shard):
-        target = folder / f"{shard:04d}.npz"
-        if target.exists():
-            continue
-        items, numbers = [], []
-        for group in range(shard * per_shard, min(groups, (shard + 1) * per_shard)):
-            rng = np.random.default_rng([seed, group, int(held_out)])
-            source = np.random.default_rng([seed, group // len(pictures)]).permutation(len(pictures))[group % len(pictures)]
-            items += make_group(pictures[source], rng, versions, not held_out, held_out and group % 2 == 0)
-            numbers += [group] * versions
-        with torch.inference_mode():
-            views = torch.from_numpy(np.stack([item["views"] for item in items]))
-            values = torch.cat([statistics(pair)[None] for pair in views])
-        part = target.with_name(f".{os.getpid()}.{target.name}")
-        np.savez(part, statistics=values.half().numpy(), group=np.array(numbers),
-                 **{key: np.array([item[key] for item in items]) for key in ("kind", "severity", "cells", "seen", "target")})  # fmt: skip
-        os.replace(part, target)
-        made += len(items)
-        print(f"{folder.name} stills: shard {shard}, {made / (time.time() - start):.1f} a second", flush=True)
+    jobs = [(folder / f"{shard:04d}.npz", range(first, min(groups, first + per_shard)), versions, seed, held_out)
+            for shard, first in enumerate(range(0, groups, per_shard))]  # fmt: skip
+    jobs = [job for job in jobs if not job[0].exists()]
+    for (target, numbers, *_), _ in zip(jobs, spread(_write_shard, jobs, workers, (pictures,))):
+        made += len(numbers) * versions
+        print(f"{folder.name} stills: shard {target.stem}, {made / (time.time() - start):.1f} a second", flush=True)
+
+
+def _write_shard(pictures: list[list[np.ndarray]], target: Path, groups: range, versions: int, seed: int, held_out: bool) -> None:
+    cv2.setNumThreads(1)
+    items, numbers = [], []
+    for group in groups:
+        rng = np.random.default_rng([seed, group, int(held_out)])
+        source = np.random.default_rng([seed, group // len(pictures)]).permutation(len(pictures))[group % len(pictures)]
+        items += make_group(pictures[source], rng, versions, not held_out, held_out and group % 2 == 0)
+        numbers += [group] * versions
+    views = torch.from_numpy(np.stack([item["views"] for item in items]))
+    values = torch.cat([cell_statistics()(pair)[None] for pair in views])
+    part = target.with_name(f".{os.getpid()}.{target.name}")
+    np.savez(part, statistics=values.half().numpy(), group=np.array(numbers),
+             **{key: np.array([item[key] for item in items]) for key in ("kind", "severity", "cells", "seen", "target")})  # fmt: skip
+    os.replace(part, target)

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .dataset import Part, load_photos, load_stills, write_statistics
+from .dataset import Part, load_photos, load_stills
 from .drawn import drawn_sources
 from .motion import load_runs, train_motion
 from .photos import write_photo_ladders, write_photos
 from .render import render
 from .sources import Source
-from .statistics import CellStatistics
 from .stills import source_pictures, write_stills
 from .vision import fit_scale, read_frames, train_vision
 
@@ -26,20 +25,19 @@ def photo_files(folder: Path) -> dict[str, Path]:
 def prepare(sources: list[Source], folder: Path, opinions: Path | None, work: Path, config: dict, workers: int) -> None:
     """Renders and makes what the towers are trained on, as far as it is not in `work` yet: `train` and `random` clips,
     `stills` and `stills_held` of the two sides, and `opinions.npz` and `photo_ladders.npz` of the photos that people scored."""
-    statistics, data, seed = CellStatistics(), config["data"], config["seed"]
+    data, seed = config["data"], config["seed"]
     photos = photo_files(folder)
     shown = [photos[source.content] for source in sources if source.content in photos and not source.held_out]
     drawn = drawn_sources(shown, data["drawn"], work, seed)
     for part in ("train", "random"):
         render(sources, config, work, part, workers, drawn)
-        write_statistics(work / part, statistics)
     for name, held_out in (("stills_held", True), ("stills", False)):
         pictures = [source_pictures(source, photos.get(source.content)) for source in sources if source.held_out == held_out]
-        write_stills(work / name, pictures, data[f"{name}_groups"], data["versions"], seed, statistics, held_out=held_out)
+        write_stills(work / name, pictures, data[f"{name}_groups"], data["versions"], seed, workers, held_out=held_out)
     if opinions is not None and not (work / "opinions.npz").exists():
-        write_photos(opinions, work / "opinions.npz", data["photo_variants"], seed, statistics)
+        write_photos(opinions, work / "opinions.npz", data["photo_variants"], seed, workers)
     if opinions is not None and not (work / "photo_ladders.npz").exists():
-        write_photo_ladders(opinions, work / "photo_ladders.npz", data["photo_ladders"], data["rungs"], seed, statistics)
+        write_photo_ladders(opinions, work / "photo_ladders.npz", data["photo_ladders"], data["rungs"], seed, workers)
 
 
 def train_key_frames(tower, clips: Part, held_out: Part, work: Path, config: dict) -> None:
