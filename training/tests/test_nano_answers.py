@@ -26,7 +26,6 @@ from omnivqa.nano.dataset import Clip as RenderedClip
 from omnivqa.nano.dataset import Part
 from omnivqa.nano.decoder import ORDERS, Draws, LadderCheck, Motion, init_decoder
 from omnivqa.nano.evaluate import share
-from omnivqa.nano.losses import soft_levels
 from omnivqa.nano.motion import RATES
 from omnivqa.nano.shape import nano_config
 from omnivqa.network import OmniVQA
@@ -179,29 +178,6 @@ def test_what_a_network_said_before_is_kept(nano):
     assert float(same) == pytest.approx(float(alone)) and parts["kept"] == pytest.approx(0, abs=1e-6)
     changed, parts = answers_loss(words, asked, said, labels(), 2, before=other)
     assert changed > same and parts["kept"] > 0
-
-
-def test_ladders_teach_nothing_but_their_order_beside_what_was_said_before(nano):
-    words = nano[2]
-    everything = replace(labels(), rated=torch.ones(4, dtype=torch.bool), target=torch.tensor([90.0, 60, 80, 30]))
-    asked = [rating_turn(words, everything)]
-    level = words.choices["level"]
-    at = asked[0].choices[0].position
-
-    def logits(*best):
-        out = torch.full((*asked[0].ids.shape[:2], 1024), -9.0)
-        for row, score in enumerate(best):
-            out[row, at, level] = soft_levels(torch.tensor([score]))[0].clamp(min=1e-9).log()
-        return [out]
-
-    before = logits(70.0, 50.0, 60.0, 40.0)
-    right, _ = answers_loss(words, asked, before, everything, 2, ladders=True, before=before)
-    wrong, swapped = answers_loss(words, asked, logits(50.0, 70.0, 40.0, 60.0), everything, 2, ladders=True, before=before)
-    lower, drifted = answers_loss(words, asked, logits(40.0, 20.0, 30.0, 10.0), everything, 2, ladders=True, before=before)
-    # The mean of a ladder's scores stays, whatever its order; how far its targets are does not count.
-    assert swapped["kept"] == pytest.approx(0, abs=1e-4) and wrong > right + 10
-    assert drifted["level"] == pytest.approx(0, abs=1e-4) and float(lower - right) == pytest.approx(2 * drifted["kept"], abs=1e-3)
-    assert drifted["kept"] == pytest.approx(2.5, abs=1e-2)
 
 
 def test_a_word_of_several_tokens_is_an_error(nano):

@@ -27,7 +27,7 @@ OUTSIDE = 0.3
 # How much the order of the rungs of a ladder counts.
 LADDER_WEIGHT = 2.0
 # How much it counts to say what the network said that training goes on from.
-KEPT_WEIGHT = 2.0
+KEPT_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -233,10 +233,9 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
     of one encoder's settings order counts for more, and however little two rungs differ. Where the targets are not
     `graded`, nothing else of them counts.
 
-    `before` are the logits of the network that training goes on from: answers stay near its own, and of ladders nothing is
-    learned but their order, their mean score stays (after Li and Hoiem, "Learning without Forgetting", ECCV 2016)."""
+    `before` are the logits of the network that training goes on from: answers stay near its own (after Li and Hoiem,
+    "Learning without Forgetting", ECCV 2016)."""
     total, parts = torch.zeros(()), {}
-    graded = graded and not (ladders and before is not None)
     for number, (turn, out) in enumerate(zip(turns, logits)):
         out = out.float()
         for choice in turn.choices:
@@ -249,11 +248,9 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
             total = total + OUTSIDE * outside[choice.asked].mean()
             if before is not None:
                 known = before[number][:, choice.position, words.choices[choice.name]].float()
-                kept = kept_loss(chosen, known, group if ladders and choice.name == "level" else None, choice.asked)
+                kept = kept_loss(chosen[choice.asked], known[choice.asked])
                 parts["kept"] = parts.get("kept", 0.0) + kept.item()
                 total = total + KEPT_WEIGHT * kept
-                if ladders and choice.name != "level":
-                    continue
             if choice.name == "level":
                 loss = quality_loss(chosen[choice.asked], labels.target[choice.asked]) if graded else torch.zeros(())
                 groups = [(score_of(part), target) for part, target, asked in
@@ -275,13 +272,9 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
     return total, parts
 
 
-def kept_loss(logits: torch.Tensor, before: torch.Tensor, group: int | None, asked: torch.Tensor) -> torch.Tensor:
-    """How far choices [b,n] are from those of an earlier network: the divergence of each that is `asked`, or of groups of
-    `group` how far their mean scores are apart."""
-    if group is None:
-        return F.kl_div(logits.log_softmax(-1), before.log_softmax(-1), log_target=True, reduction="none").sum(1)[asked].mean()
-    now, then = (score_of(one).unflatten(0, (-1, group)).mean(1) for one in (logits, before))
-    return F.smooth_l1_loss(now / 10, then / 10)
+def kept_loss(logits: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """The divergence of choices [b,n] from those of an earlier network."""
+    return F.kl_div(logits.log_softmax(-1), before.log_softmax(-1), log_target=True, reduction="batchmean")
 
 
 def score_of(logits: torch.Tensor) -> torch.Tensor:

@@ -476,7 +476,7 @@ def batch_logits(network, words: Phrases, statistics, features, positions, turns
 def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Check | LadderCheck"], config: dict, seed: int, out: Path, joint: bool, before=None) -> None:
     """Trains projectors and language model on `draws`; with `joint` the key-frame tower too, at its own rate. A
     running average of the weights is what is measured and written to `out`. `before` is the network whose answers are kept
-    beside what is learned, if any."""
+    beside what is learned of ladders, if any."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, int(joint)])
     settings = config["joint" if joint else "decoder"]
@@ -526,7 +526,8 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
             seen = words, statistics, features, positions, turns
             logits = batch_logits(network, *seen, tower=joint)
             with torch.no_grad():
-                said = None if before is None else batch_logits(before, *seen, tower=False)
+                # Ladders are there to change what is said of them.
+                said = None if before is None or ladders else batch_logits(before, *seen, tower=False)
         loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders, graded, said)
         optimizer.zero_grad()
         loss.backward()
