@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 
 import torch
 
@@ -27,7 +27,10 @@ def spread(work: Callable, jobs: list[tuple], workers: int, shared: tuple = ()) 
     if workers <= 1:
         yield from (work(*shared, *job) for job in jobs)
         return
-    # A fork of a process whose PyTorch has used its threads waits for them for ever.
-    context = get_context("spawn")
+    # A fork of a process whose PyTorch has used its threads waits for them for ever. One that has only imported it may be forked:
+    # later pools start without importing all anew.
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([work.__module__])
     with ProcessPoolExecutor(workers, context, initializer=_take, initargs=(shared,)) as pool:
         yield from pool.map(_do, [work] * len(jobs), jobs)

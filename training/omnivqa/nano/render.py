@@ -194,7 +194,8 @@ def _plan_ladders(sources: list[Source], folder: Path) -> list[tuple]:
 
 def render(sources: list[Source], config: dict, work: Path, part: str, workers: int, drawn: list[Source] = ()) -> None:
     """Renders the items of one part, and their statistics: `train` (with ladders of `drawn` clips, too), `random` (held-out
-    contents, drawn like training) or `ladders`; what is there already is kept. Raises ValueError where the split leaves the part without sources."""
+    contents, drawn like training) or `ladders`; what is there already is kept. Raises ValueError where the split leaves the
+    part without sources."""
     folder, data, seed = work / part, config["data"], config["seed"]
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [source for source in sources if source.held_out == (part != "train")]
