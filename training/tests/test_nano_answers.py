@@ -2,7 +2,10 @@
 
 import json
 from collections import Counter
+from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +27,7 @@ from omnivqa.nano.answers import (
 from omnivqa.nano.calibration import calibrate, calibrated, calibration_error, temperature
 from omnivqa.nano.dataset import Clip as RenderedClip
 from omnivqa.nano.dataset import Part
-from omnivqa.nano.decoder import ORDERS, Draws, LadderCheck, Motion, init_decoder
+from omnivqa.nano.decoder import ORDERS, VERSIONS, Draws, LadderCheck, Motion, init_decoder, train_decoder
 from omnivqa.nano.evaluate import share
 from omnivqa.nano.motion import RATES
 from omnivqa.nano.shape import nano_config
@@ -178,6 +181,20 @@ def test_what_a_network_said_before_is_kept(nano):
     assert float(same) == pytest.approx(float(alone)) and parts["kept"] == pytest.approx(0, abs=1e-6)
     changed, parts = answers_loss(words, asked, said, labels(), 2, before=other)
     assert changed > same and parts["kept"] > 0
+
+
+def test_ladders_are_not_held_to_what_was_said_before(nano, tmp_path):
+    network, _, words = nano
+    known = Labels(*(torch.cat([getattr(labels(), name)] * 2) for name in Labels.__dataclass_fields__))
+    batch = torch.randn(VERSIONS, 1, 144, 280), torch.zeros(VERSIONS, 0, 8), torch.zeros(VERSIONS, 0, dtype=torch.long), known
+    draws = SimpleNamespace(scored=None, laddered=[None], batches=SimpleNamespace(shares=[1]), windows=lambda groups, ladders: batch)
+    settings = {"samples": VERSIONS, "window_share": 1, "photo_share": 0, "learning_rate": 0, "tower_rate": 0, "weight_decay": 0, "notes": 1}
+    # Whatever this is asked fails.
+    before = object()
+    for share, asked in ((1, nullcontext()), (0, pytest.raises(AttributeError))):
+        with asked:
+            config = {"joint": settings | {"ladder_share": share}}
+            train_decoder(deepcopy(network), words, draws, {}, config, 0, tmp_path / "joint.pt", True, before)
 
 
 def test_a_word_of_several_tokens_is_an_error(nano):
