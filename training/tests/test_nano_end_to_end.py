@@ -22,7 +22,7 @@ SMALL = {
     "motion": {"samples": 8, "seconds": 2, "held_out_samples": 3},
     "decoder": {"layers": 1, "samples": 32, "notes": 1, "motion_train_samples": 180, "motion_held_samples": 12,
                 "clean_stills": 30, "calibration_batches": 3},
-    "joint": {"samples": 48, "notes": 1, "photo_share": 0.4},
+    "joint": {"samples": 48, "start_samples": 32, "notes": 1, "photo_share": 0.4},
 }  # fmt: skip
 
 
@@ -90,5 +90,5 @@ def test_one_command_leads_from_sources_to_a_checkpoint(tmp_path, capsys):
         (folders["work"] / f"{stage}.pt").unlink()
     train(folders["sources"], folders["opinions"], folders["nano"], folders["work"], folders["further"], config, 2)
     told = capsys.readouterr().out
-    assert [stage in told for stage in ("vision {", "motion {", "decoder {", "joint {")] == [False] * 3 + [True]
+    assert [stage in told for stage in ("vision {", "motion {", "decoder {", 'joint {"samples": 32')] == [False] * 3 + [True]
     assert (folders["further"] / "model.safetensors").read_bytes() != (folders["nano"] / "model.safetensors").read_bytes()

@@ -10,7 +10,7 @@ import torch
 
 from omnivqa.nano.dataset import Clip, Part, _clip_quality, load_photos, load_stills, rescale
 from omnivqa.nano.decoder import VERSIONS, WINDOW_SHARES, draw_windows, window
-from omnivqa.nano.drawn import drawn_sources, flattened
+from omnivqa.nano.drawn import cartoon_picture, drawn_sources, flattened
 from omnivqa.nano.losses import LEVEL_SCORES, level_score, order_loss, rank_loss, soft_levels
 from omnivqa.nano.motion import LABELS, Run, motion_sample
 from omnivqa.nano.photos import LADDER_SEEN, glided, is_test_photo, photo_ladder, write_photos
@@ -328,12 +328,19 @@ def test_rungs_that_hardly_differ_count_as_much_as_those_that_differ_widely():
 def test_made_up_clips_are_rendered_once(tmp_path):
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), textured(500, 700))
-    made = drawn_sources([photo], 2, tmp_path, 3)
-    assert [source.content for source in made] == ["drawn-000", "drawn-001"] and not any(source.held_out for source in made)
+    made = drawn_sources([photo], 3, tmp_path, 3)
+    assert [source.content for source in made] == ["drawn-000", "drawn-001", "drawn-002"] and not any(source.held_out for source in made)
     written = made[1].path.read_bytes()
-    assert drawn_sources([photo], 2, tmp_path, 3) == made and made[1].path.read_bytes() == written
+    assert drawn_sources([photo], 3, tmp_path, 3) == made and made[1].path.read_bytes() == written
     flat = flattened(textured(400, 400), 40)
     assert flat.shape == (400, 400, 3)
+
+
+def test_a_cartoon_is_flat_between_its_edges():
+    first, again, other = (cartoon_picture(np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.shape == (1080, 1920, 3) and (first == again).all() and (first != other).any()
+    steps = np.abs(np.diff(first.astype(int), axis=1)).max(2)
+    assert (steps <= 1).mean() > 0.9 and (steps > 40).any()
 
 
 def test_a_photo_as_a_clip_is_still_or_moves_gently():
@@ -350,7 +357,7 @@ def test_a_frame_at_twice_its_size_is_seen_much_as_before():
     assert np.abs(seen - again).mean() < 2
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 4, 5])
 def test_a_ladder_of_a_photo_loses_detail_from_rung_to_rung(number):
     grain = np.random.default_rng(3).integers(0, 40, (420, 500, 3), dtype=np.uint8)
     photo = textured(420, 500) // 2 + grain

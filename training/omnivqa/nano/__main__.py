@@ -84,6 +84,7 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
     else:
         network.load_state_dict(begun.state_dict())
         del stages["decoder"]
+        config = config | {"joint": config["joint"] | {"samples": config["joint"]["start_samples"]}}
     made = load_motion(pathway, work / "motion_train.npz")
     made.side(True).check_both()
     own = cache_motion(pathway, clips.clips)

@@ -1,4 +1,4 @@
-"""Clean pictures that look damaged to what learned from a camera alone: made-up screens and flattened photos."""
+"""Clean pictures that look damaged to what learned from a camera alone: made-up screens, cartoons and flattened photos."""
 
 import json
 import zlib
@@ -54,6 +54,55 @@ def drawn_picture(rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
+def _outline(rng: np.random.Generator, centre: tuple[float, float], size: float) -> np.ndarray:
+    """A closed smooth shape around a centre, i32 [96,2]: a circle with waves, stretched and turned."""
+    turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
+    radius = 1 + sum(rng.uniform(0, 0.5 / k) * np.cos(k * turn + rng.uniform(0, 2 * np.pi)) for k in range(2, 6))
+    shape = np.stack([np.cos(turn), np.sin(turn) * rng.uniform(0.4, 1)], 1) * (size * radius)[:, None]
+    angle = rng.uniform(0, 2 * np.pi)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.rint(shape @ rotation.T + centre).astype(np.int32)
+
+
+def cartoon_picture(rng: np.random.Generator) -> np.ndarray:
+    """A made-up frame of an animated cartoon, RGB u8 [1080,1920,3]: a sky, hills behind each other, and figures of flat
+    colours with a shadow, a light and, in most, an outline. Clean, however smooth it is."""
+    height, width = 1080, 1920
+    ramp = np.linspace(0, 1, height)[:, None, None]
+    low, high = rng.uniform(40, 256, 3), rng.uniform(40, 256, 3)
+    picture = np.ascontiguousarray(np.broadcast_to(low * (1 - ramp) + high * ramp, (height, width, 3)).astype(np.uint8))
+    across = np.arange(width)
+    for level in range(int(rng.integers(0, 4))):
+        line = height * rng.uniform(0.3 + 0.15 * level, 0.6 + 0.15 * level)
+        line = line + sum(rng.uniform(0, 90 / k) * np.sin(k * across / 300 + rng.uniform(0, 6)) for k in range(1, 4))
+        ground = np.concatenate([np.stack([across, line], 1), [[width, height], [0, height]]]).astype(np.int32)
+        cv2.fillPoly(picture, [ground], tuple(int(v) for v in rng.integers(20, 256, 3)), cv2.LINE_AA)
+    if rng.random() < 0.5:
+        # Painted backgrounds are softer than what moves before them.
+        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(1, 12)))
+    ink = tuple(int(v) for v in rng.integers(0, 60, 3))
+    stroke = int(rng.integers(2, 9)) if rng.random() < 0.7 else 0
+    for _ in range(int(rng.integers(3, 16))):
+        centre, size = (rng.uniform(0, width), rng.uniform(0, height)), rng.uniform(30, 280)
+        colour = rng.integers(20, 256, 3)
+        shape = _outline(rng, centre, size)
+        figure, inside = picture.copy(), np.zeros((height, width), np.uint8)
+        cv2.fillPoly(inside, [shape], 255, cv2.LINE_AA)
+        cv2.fillPoly(figure, [shape], tuple(int(v) for v in colour), cv2.LINE_AA)
+        for shade, share in ((0.7, 0.9), (1.25, 0.35)):
+            if rng.random() < 0.6:
+                side = centre + rng.uniform(-0.7, 0.7, 2) * size
+                part = _outline(rng, tuple(side), size * share)
+                cv2.fillPoly(figure, [part], tuple(int(min(255, v * shade)) for v in colour), cv2.LINE_AA)
+        if rng.random() < 0.3:
+            figure = cv2.GaussianBlur(figure, (0, 0), float(rng.uniform(2, 10)))
+        cover = inside[..., None] / 255
+        picture = np.rint(figure * cover + picture * (1 - cover)).astype(np.uint8)
+        if stroke:
+            cv2.polylines(picture, [shape], True, ink, stroke, cv2.LINE_AA)
+    return picture
+
+
 def flattened(picture: np.ndarray, step: int) -> np.ndarray:
     """A photo, RGB u8 [h,w,3], as a cartoon of the same size: smooth areas in tones `step` apart with sharp edges."""
     height, width = picture.shape[:2]
@@ -63,7 +112,7 @@ def flattened(picture: np.ndarray, step: int) -> np.ndarray:
 
 
 def drawn_sources(photos: list[Path], count: int, work: Path, seed: int) -> list[Source]:
-    """`count` clips to train on, rendered once to `work`: made-up screens and, every other one, flattened photos."""
+    """`count` clips to train on, rendered once to `work`: made-up screens, flattened photos and cartoons in turn."""
     folder = work / "drawn"
     folder.mkdir(parents=True, exist_ok=True)
     sources = []
@@ -72,10 +121,12 @@ def drawn_sources(photos: list[Path], count: int, work: Path, seed: int) -> list
         rng = np.random.default_rng([seed, zlib.crc32(content.encode())])
         clip, note = folder / f"{content}.mkv", folder / f"{content}.json"
         if not note.exists():
-            if number % 2 and photos:
-                with Image.open(photos[number // 2 % len(photos)]) as image:
+            if number % 3 == 1 and photos:
+                with Image.open(photos[number // 3 % len(photos)]) as image:
                     image.thumbnail((1600, 1600))
                     picture = flattened(np.asarray(image.convert("RGB")), int(rng.integers(12, 48)))
+            elif number % 3 == 2:
+                picture = cartoon_picture(rng)
             else:
                 picture = drawn_picture(rng)
             still = folder / f"{content}.png"

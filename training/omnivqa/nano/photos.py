@@ -28,6 +28,8 @@ FASTEST = 6.0
 LADDER_FRAMES = 13
 LADDER_SEEN = (0, 8)
 LADDER_SPEED = 3.0
+# Codecs of such ladders in turn: those whose losses are hardest to see take more turns.
+LADDER_CODECS = (*SMOOTH_CODECS, *SMOOTH_CODECS, "x265", "x264")
 
 
 def is_test_photo(name: str) -> bool:
@@ -99,7 +101,7 @@ def photo_ladder(photo: np.ndarray, rungs: int, number: int, rng: np.random.Gene
         frames.append(planes_of(np.ascontiguousarray(photo[y : y + side[1], x : x + side[0]])))
     seen = rng.integers(2**31)
     views = []
-    for recipe in draw_ladder(SMOOTH_CODECS[number % len(SMOOTH_CODECS)], rungs, rng):
+    for recipe in draw_ladder(LADDER_CODECS[number % len(LADDER_CODECS)], rungs, rng):
         out = through_encoder(frames, recipe.kind, recipe.codec)
         # Fragments of all rungs are cut at the same places.
         places = np.random.default_rng(seen)
