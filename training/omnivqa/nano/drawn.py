@@ -11,15 +11,23 @@ from PIL import Image
 from .sources import Source, photo_clip
 
 
+def _gradient(first: np.ndarray, last: np.ndarray, rows: int, height: int, width: int) -> np.ndarray:
+    """From one colour to another over `rows`, one or all, RGB u8 [height,width,3]."""
+    ramp = np.linspace(0, 1, rows)[:, None, None]
+    return np.ascontiguousarray(np.broadcast_to(first * (1 - ramp) + last * ramp, (height, width, 3)).astype(np.uint8))
+
+
+def _colour(rng: np.random.Generator, low: int = 0, high: int = 256) -> tuple[int, ...]:
+    return tuple(int(v) for v in rng.integers(low, high, 3))
+
+
 def drawn_picture(rng: np.random.Generator) -> np.ndarray:
-    """A made-up screen or cartoon, RGB u8 [540,960,3]: flat areas, gradients, hard edges and text. Clean, however
-    empty it is."""
+    """A made-up screen, RGB u8 [540,960,3]: flat areas, gradients, hard edges and text. Clean, however empty it is."""
     top, bottom = rng.integers(0, 256, (2, 3)) if rng.random() < 0.6 else np.repeat(rng.integers(0, 256, (2, 1)), 3, 1)
-    ramp = np.linspace(0, 1, 540 if rng.random() < 0.5 else 1)[:, None, None]
-    picture = np.ascontiguousarray(np.broadcast_to(top * (1 - ramp) + bottom * ramp, (540, 960, 3)).astype(np.uint8))
+    picture = _gradient(top, bottom, 540 if rng.random() < 0.5 else 1, 540, 960)
     fonts = [cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN]
     for _ in range(int(rng.integers(2, 14))):
-        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        colour = _colour(rng)
         x, y = int(rng.integers(0, 960)), int(rng.integers(0, 540))
         w, h = (int(v) for v in rng.integers(10, 400, 2))
         shape = int(rng.integers(0, 5))
@@ -54,7 +62,7 @@ def drawn_picture(rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
-def _outline(rng: np.random.Generator, centre: tuple[float, float], size: float) -> np.ndarray:
+def _outline(rng: np.random.Generator, centre: np.ndarray, size: float) -> np.ndarray:
     """A closed smooth shape around a centre, i32 [96,2]: a circle with waves, stretched and turned."""
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     radius = 1 + sum(rng.uniform(0, 0.5 / k) * np.cos(k * turn + rng.uniform(0, 2 * np.pi)) for k in range(2, 6))
@@ -68,31 +76,28 @@ def cartoon_picture(rng: np.random.Generator) -> np.ndarray:
     """A made-up frame of an animated cartoon, RGB u8 [1080,1920,3]: a sky, hills behind each other, and figures of flat
     colours with a shadow, a light and, in most, an outline. Clean, however smooth it is."""
     height, width = 1080, 1920
-    ramp = np.linspace(0, 1, height)[:, None, None]
-    low, high = rng.uniform(40, 256, 3), rng.uniform(40, 256, 3)
-    picture = np.ascontiguousarray(np.broadcast_to(low * (1 - ramp) + high * ramp, (height, width, 3)).astype(np.uint8))
+    picture = _gradient(rng.uniform(40, 256, 3), rng.uniform(40, 256, 3), height, height, width)
     across = np.arange(width)
     for level in range(int(rng.integers(0, 4))):
         line = height * rng.uniform(0.3 + 0.15 * level, 0.6 + 0.15 * level)
         line = line + sum(rng.uniform(0, 90 / k) * np.sin(k * across / 300 + rng.uniform(0, 6)) for k in range(1, 4))
         ground = np.concatenate([np.stack([across, line], 1), [[width, height], [0, height]]]).astype(np.int32)
-        cv2.fillPoly(picture, [ground], tuple(int(v) for v in rng.integers(20, 256, 3)), cv2.LINE_AA)
+        cv2.fillPoly(picture, [ground], _colour(rng, 20), cv2.LINE_AA)
     if rng.random() < 0.5:
         # Painted backgrounds are softer than what moves before them.
         picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(1, 12)))
-    ink = tuple(int(v) for v in rng.integers(0, 60, 3))
+    ink = _colour(rng, 0, 60)
     stroke = int(rng.integers(2, 9)) if rng.random() < 0.7 else 0
     for _ in range(int(rng.integers(3, 16))):
-        centre, size = (rng.uniform(0, width), rng.uniform(0, height)), rng.uniform(30, 280)
-        colour = rng.integers(20, 256, 3)
+        centre, size = rng.uniform(0, [width, height]), rng.uniform(30, 280)
+        colour = _colour(rng, 20)
         shape = _outline(rng, centre, size)
         figure, inside = picture.copy(), np.zeros((height, width), np.uint8)
         cv2.fillPoly(inside, [shape], 255, cv2.LINE_AA)
-        cv2.fillPoly(figure, [shape], tuple(int(v) for v in colour), cv2.LINE_AA)
+        cv2.fillPoly(figure, [shape], colour, cv2.LINE_AA)
         for shade, share in ((0.7, 0.9), (1.25, 0.35)):
             if rng.random() < 0.6:
-                side = centre + rng.uniform(-0.7, 0.7, 2) * size
-                part = _outline(rng, tuple(side), size * share)
+                part = _outline(rng, centre + rng.uniform(-0.7, 0.7, 2) * size, size * share)
                 cv2.fillPoly(figure, [part], tuple(int(min(255, v * shade)) for v in colour), cv2.LINE_AA)
         if rng.random() < 0.3:
             figure = cv2.GaussianBlur(figure, (0, 0), float(rng.uniform(2, 10)))
