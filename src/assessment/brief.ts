@@ -5,7 +5,7 @@
 import { gradeOf, mosOf } from './pooling.ts';
 import type { Assessment, Distortion, Span } from './record.ts';
 import { placeOf } from './report_text.ts';
-import { bitrateText, printable } from './text.ts';
+import { bitrateText, printable, weightsText } from './text.ts';
 
 /** Distortions listed at most; the most severe come first. */
 const mostDistortions = 20;
@@ -19,7 +19,7 @@ const shared = (one: Span, other: Span) => one.start < other.end && one.end > ot
 function source(record: Assessment): string {
   const { model, video } = record;
   const parts = [
-    `${printable(model.id)} ${model.revision.slice(0, 8)}, ${model.precision} on ${model.provider}`,
+    `${printable(weightsText(model))}, ${model.precision} on ${model.provider}`,
     record.coverage.length === 0
       ? ''
       : `assessed ${record.coverage.map(([start, end]) => spanText({ start, end })).join(', ')}`,

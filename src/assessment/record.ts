@@ -86,6 +86,12 @@ const Model = Type.Object(
         description: 'Several key frames of each second were rated, as of encodes that are compared.',
       }),
     ),
+    comparison: Type.Optional(
+      Type.String({
+        description:
+          'Names the weights for comparing encodes that scores are from; distortions are from those of the revision.',
+      }),
+    ),
   },
   strict,
 );

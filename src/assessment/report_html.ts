@@ -2,7 +2,7 @@ import { type BatchEntry, type FailedEntry, isFailed } from './batch.ts';
 import { gradeNames, gradeOf, meanWithin, mosOf } from './pooling.ts';
 import type { Assessment } from './record.ts';
 import { placeOf } from './report_text.ts';
-import { bitrateText, clock, printable } from './text.ts';
+import { bitrateText, clock, printable, weightsText } from './text.ts';
 import { distortionTypes, levelNames, severities } from './vocabulary.ts';
 
 const style = `
@@ -84,7 +84,7 @@ function assessed(record: Assessment): string {
     `<span class="dim">${record.score.toFixed(1)} of 100${record.status === 'complete' ? '' : `, ${record.status}`}</span></p>` +
     `${curve(record)}${levels(record)}${distortions}${refined(record)}` +
     (notes ? `<ul>${notes}</ul>` : '') +
-    `<p class="dim">${escaped(`${model.id} ${model.revision.slice(0, 8)}, ${model.precision}, ${model.provider}`)}</p></section>`
+    `<p class="dim">${escaped(`${weightsText(model)}, ${model.precision}, ${model.provider}`)}</p></section>`
   );
 }
 
@@ -94,7 +94,7 @@ function refined({ refinements = [], timeline }: Assessment): string {
     const first = meanWithin(timeline, { start, end });
     return (
       `<tr><td>${clock(start)}–${clock(end)}</td><td>${first === null ? '' : mosOf(first).toFixed(2)}</td>` +
-      `<td>${mos.toFixed(2)}</td><td>${escaped(`${model.id} ${model.revision.slice(0, 8)}, ${model.precision}`)}</td></tr>`
+      `<td>${mos.toFixed(2)}</td><td>${escaped(`${weightsText(model)}, ${model.precision}`)}</td></tr>`
     );
   });
   return rows.length === 0

@@ -1,6 +1,6 @@
 import { gradeNames, gradeOf, meanWithin, mosOf } from './pooling.ts';
 import type { Assessment } from './record.ts';
-import { bitrateText, clock, printable } from './text.ts';
+import { bitrateText, clock, printable, weightsText } from './text.ts';
 import { levelNames } from './vocabulary.ts';
 
 /** How a terminal marks text; the identity where there is no colour. */
@@ -58,12 +58,7 @@ export function textReport(record: Assessment, style: Style = plain, columns = 8
         printable(problem.message) + (problem.start === undefined ? '' : ` (at ${clock(problem.start)})`),
       ),
     ),
-    field(
-      'model',
-      style.dim(
-        `${printable(model.id)} ${model.revision.slice(0, 8)}, ${model.precision}, ${model.provider}`,
-      ),
-    ),
+    field('model', style.dim(`${printable(weightsText(model))}, ${model.precision}, ${model.provider}`)),
     field(
       'time',
       style.dim(

@@ -1,3 +1,5 @@
+import type { Assessment } from './record.ts';
+
 /**
  * Text that came from a file's name, its metadata or a model, made fit to print: control characters (a terminal
  * would obey them) and the marks that reverse, hide or break text are shown as their code points. The joiner of
@@ -42,3 +44,7 @@ export function clock(seconds: number): string {
 export function bitrateText(bits: number): string {
   return bits >= 1e6 ? `${(bits / 1e6).toFixed(1)} Mb/s` : `${Math.round(bits / 1e3)} kb/s`;
 }
+
+/** The weights that a record's figures are from. */
+export const weightsText = ({ id, revision, comparison }: Assessment['model']): string =>
+  `${id} ${revision.slice(0, 8)}${comparison ? `, scores by ${comparison.slice(0, 8)} for comparing` : ''}`;

@@ -10,7 +10,6 @@ import {
   type ExportedComparison,
 } from '../assessment/comparison_export.ts';
 import { mosOf } from '../assessment/pooling.ts';
-import type { Assessment } from '../assessment/record.ts';
 import { printable, safeJson } from '../assessment/text.ts';
 import { parseLadders } from '../comparison/ladders.ts';
 import { type SearchResult, searchCrf } from '../comparison/search.ts';
@@ -24,7 +23,7 @@ import {
   type Wanted,
   withBench,
 } from './compare_bench.ts';
-import { type ExcerptFacts, excerptLines, factsOf } from './compare_excerpt.ts';
+import { type ExcerptFacts, excerptLines, factsOf, sourceLine, sourceOf } from './compare_excerpt.ts';
 import { type LadderFlags, perTitleCommand } from './compare_ladder.ts';
 import { perSceneCommand } from './compare_scenes.ts';
 import { exit, type Io } from './io.ts';
@@ -46,7 +45,13 @@ export interface CompareFlags extends LadderFlags {
 interface ComparisonRecord {
   readonly schema: 'omnivqa/comparison@1';
   readonly source: { readonly path: string; readonly duration: number | null; readonly mos: number };
-  readonly model: { readonly id: string; readonly revision: string; readonly precision: string };
+  readonly model: {
+    readonly id: string;
+    readonly revision: string;
+    readonly precision: string;
+    /** The weights that rated, where they are not the model's own. */
+    readonly comparison?: string;
+  };
   readonly encodes: readonly ComparedEncode[];
   /** Of every pair of encoders, the first named as the anchor. */
   readonly curves: readonly {
@@ -95,9 +100,15 @@ export async function compareCommand(
   return withBench(source, flags, io, async ({ bench, model, clip, output, print }) => {
     const encodes = await bench.all(wanted, (one, signal) => bench.measure(clip.path, one, signal));
     const search = flags.targetMos === undefined ? null : await searchIn(bench, clip.path, flags, encodes);
-    const whole = await bench.assess(source, 'the source', { closely: clip.excerpt === null });
+    const own = await bench.assess(clip.path, 'the source', { closely: true });
     const excerpt = factsOf(clip.excerpt, encodes);
-    const record = recordOf(source, whole, excerpt, model.model, encodes, search);
+    const record = recordOf(
+      sourceOf(source, clip, { duration: own.video.duration, mos: own.mos }),
+      excerpt,
+      model.model,
+      encodes,
+      search,
+    );
     const cases = casesOf(record, wanted, baseline, flags);
     const text = documentOf(record, cases, flags.format);
     await output?.write(text);
@@ -155,10 +166,9 @@ async function searchIn(
 }
 
 function recordOf(
-  path: string,
-  { video, mos }: Assessment,
+  source: ComparisonRecord['source'],
   excerpt: ExcerptFacts | null,
-  { id, revision, precision }: EngineModel,
+  { id, revision, precision, comparison }: EngineModel,
   encodes: readonly ComparedEncode[],
   search: ComparisonRecord['search'],
 ): ComparisonRecord {
@@ -169,8 +179,8 @@ function recordOf(
       .map(({ bitrate, mos }) => ({ rate: bitrate, quality: mos }));
   return {
     schema: 'omnivqa/comparison@1',
-    source: { path, duration: video.duration, mos },
-    model: { id, revision, precision },
+    source,
+    model: { id, revision, precision, ...(comparison ? { comparison: comparison.revision } : {}) },
     excerpt,
     encodes,
     curves: codecs.flatMap((test, index) =>
@@ -244,7 +254,7 @@ function documentOf(
     );
   }
   lines.push(...excerptLines(record.excerpt));
-  lines.push(`The source itself: MOS ${record.source.mos.toFixed(2)}.`);
+  lines.push(sourceLine(record.source, record.excerpt));
   return `${lines.join('\n')}\n`;
 }
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mosOf } from '../assessment/pooling.ts';
 import type { Assessment } from '../assessment/record.ts';
-import { clock } from '../assessment/text.ts';
+import { clock, printable } from '../assessment/text.ts';
 import {
   type ExcerptError,
   excerptError,
@@ -144,16 +144,22 @@ export async function excerptOf(
   };
 }
 
-/** The facts of the whole source, where those at hand are of the excerpt that was encoded. */
-export const wholeOf = <D extends number | null>(
+/** The facts of a source, of which all or an excerpt was encoded: the MOS is that of what was encoded. */
+export const sourceOf = <D extends number | null>(
   path: string,
   { excerpt }: EncodedClip,
   own: { readonly duration: D; readonly mos: number },
 ): { readonly path: string; readonly duration: D | number; readonly mos: number } => ({
   path,
   duration: excerpt?.duration ?? own.duration,
-  mos: excerpt?.source.whole.mos ?? own.mos,
+  mos: own.mos,
 });
+
+/** The MOS that encodes are to be held against, in words. */
+export const sourceLine = (
+  { path, mos }: { readonly path: string; readonly mos: number },
+  excerpt: ExcerptFacts | null,
+): string => `The source itself, ${printable(path)}${excerpt ? ', there' : ''}: MOS ${mos.toFixed(2)}.`;
 
 /** Where a record's clip ends, s. */
 export const durationOf = ({ video, timeline }: Assessment): number =>

@@ -1,5 +1,5 @@
 import { relative, resolve } from 'node:path';
-import { printable, safeJson } from '../assessment/text.ts';
+import { safeJson } from '../assessment/text.ts';
 import { isLadderFile } from '../comparison/ladders.ts';
 import {
   ladderText,
@@ -12,7 +12,14 @@ import { qualityScales } from '../comparison/search.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { probeVideo } from '../video/probe.ts';
 import { type Bench, type BenchFlags, type ComparedEncode, crfEncode, withBench } from './compare_bench.ts';
-import { type Cuts, type ExcerptFacts, excerptLines, factsOf, wholeOf } from './compare_excerpt.ts';
+import {
+  type Cuts,
+  type ExcerptFacts,
+  excerptLines,
+  factsOf,
+  sourceLine,
+  sourceOf,
+} from './compare_excerpt.ts';
 import { tableText } from './compare_table.ts';
 import { exit, type Io } from './io.ts';
 
@@ -60,7 +67,7 @@ export async function perTitleCommand(source: string, flags: LadderFlags, io: Io
   return withBench(source, flags, io, async ({ bench, cuts, clip, output, print }) => {
     const { encodes, ...record } = await perTitle(bench, cuts, clip.path, flags, io);
     const excerpt = factsOf(clip.excerpt, encodes);
-    const named = { ...record, source: wholeOf(source, clip, record.source), excerpt };
+    const named = { ...record, source: sourceOf(source, clip, record.source), excerpt };
     if (output && ladder) await output.write(perTitleFile(named, file!));
     const text = perTitleText(named, format);
     if (output && !ladder) await output.write(text);
@@ -150,7 +157,7 @@ function perTitleText(record: PerTitleRecord, format: 'text' | 'json'): string {
     `A ladder of ${codec}, from the best to the cheapest: ${rungs.map(({ height, crf }) => `${height}p crf ${crf}`).join(', ')}.`,
     'Every size is assessed at the size of the source, as a player would show it.',
     ...excerptLines(record.excerpt),
-    `The source itself, ${printable(source.path)}: MOS ${source.mos.toFixed(2)}.`,
+    sourceLine(source, record.excerpt),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { clock, printable, safeJson } from '../assessment/text.ts';
+import { clock, safeJson } from '../assessment/text.ts';
 import { type Stretch, scenesOf } from '../comparison/excerpts.ts';
 import { type SearchStep, searchCrf } from '../comparison/search.ts';
 import { OmniError } from '../protocol/errors.ts';
@@ -10,7 +10,8 @@ import {
   type ExcerptFacts,
   excerptLines,
   factsOf,
-  wholeOf,
+  sourceLine,
+  sourceOf,
 } from './compare_excerpt.ts';
 import { tableText } from './compare_table.ts';
 import { exit, type Io } from './io.ts';
@@ -65,7 +66,7 @@ export async function perSceneCommand(source: string, flags: SceneFlags, io: Io)
     const { measured, ...found } = await perScene(bench, cuts, clip.path, { ...flags, targetMos });
     const record: PerSceneRecord = {
       ...found,
-      source: wholeOf(source, clip, found.source),
+      source: sourceOf(source, clip, found.source),
       excerpt: factsOf(clip.excerpt, measured),
     };
     const text = format === 'json' ? `${safeJson(record, 2)}\n` : textOf(record);
@@ -96,7 +97,7 @@ async function perScene(
     return { crf, mos, bytes, steps };
   };
   const whole = await search(path, 'whole');
-  const record = await bench.assess(path, 'the source');
+  const record = await bench.assess(path, 'the source', { closely: true });
   const duration = durationOf(record);
   const spans = scenesOf(duration, record.signals.sceneCuts, { most: mostScenes });
   const one = async (span: Stretch, signal: AbortSignal, at: number) => {
@@ -167,7 +168,7 @@ function textOf(record: PerSceneRecord): string {
       crf === null ? [`Scene ${at + 1}: no CRF of ${codec} reaches MOS ${target}.`] : [],
     ),
     ...excerptLines(record.excerpt),
-    `The source itself, ${printable(source.path)}: MOS ${source.mos.toFixed(2)}.`,
+    sourceLine(source, record.excerpt),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -4,6 +4,7 @@ import { printable, safeJson } from '../assessment/text.ts';
 import { cancelled } from '../engine/content.ts';
 import { planCompiled, planText } from '../engine/memory_plan.ts';
 import {
+  compiledBytes,
   compiledModel,
   compileOptions,
   listModels,
@@ -80,10 +81,9 @@ export async function compileCommand(
             onProgress,
           });
     progress.clear();
-    const bytes = Object.values(compiled.manifest.files).reduce((sum, { size }) => sum + size, 0);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     io.stdout.write(
-      `${printable(compiled.directory)}\n  ${precisionOf(compiled.manifest)}, ${megabytes(bytes)}, ${seconds} s\n`,
+      `${printable(compiled.directory)}\n  ${precisionOf(compiled.manifest)}, ${megabytes(compiledBytes(compiled))}, ${seconds} s\n`,
     );
     return exit.done;
   } finally {
@@ -123,8 +123,8 @@ export async function verifyCommand(name: string, io: Io): Promise<number> {
   const shown = printable(directory);
   if (existsSync(join(directory, 'manifest.json'))) {
     const compiled = await openCompiled(directory, 'deep');
-    const { manifest } = compiled;
-    const files = Object.keys(manifest.files).length;
+    const { manifest, comparison } = compiled;
+    const files = [manifest, comparison?.manifest].flatMap((one) => Object.keys(one?.files ?? {})).length;
     io.stdout.write(
       `${shown}: compiled, ${precisionOf(manifest)}, ${files} files, all as they were written.\n` +
         `${memoryOf(compiled)}\n`,
@@ -133,11 +133,15 @@ export async function verifyCommand(name: string, io: Io): Promise<number> {
   }
   const checkpoint = openCheckpoint(directory);
   await loadTokenizer(directory);
+  const { comparison } = checkpoint;
+  if (comparison) await loadTokenizer(comparison.directory);
   const numbers = await verifyNumbers(checkpoint, io);
+  const compared = comparison ? await verifyNumbers(comparison, io) : 0;
   const { tensors, files, config } = checkpoint;
   io.stdout.write(
     `${shown}: checkpoint of family ${printable(config.omnivqa.family)}, ${tensors.size} tensors in ` +
-      `${files.length} file${files.length === 1 ? '' : 's'}, ${(numbers / 1e6).toFixed(2)} M parameters, all finite.\n`,
+      `${files.length} file${files.length === 1 ? '' : 's'}, ${(numbers / 1e6).toFixed(2)} M parameters, all finite.\n` +
+      (comparison ? `For comparing encodes: ${(compared / 1e6).toFixed(2)} M parameters, all finite.\n` : ''),
   );
   return exit.done;
 }

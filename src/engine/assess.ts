@@ -1,17 +1,15 @@
-import { clampScore } from '../assessment/pooling.ts';
 import type { Assessment, Span } from '../assessment/record.ts';
 import { hdrProblems, unlikeProblems } from '../model/domain.ts';
-import { askSpans, type ProbedStep, thresholdsOf } from '../model/localizer.ts';
-import { type Rating, rateSpans } from '../model/rater.ts';
-import { type ClipTokens, everyNthKey, spanTokens } from '../model/sequence.ts';
+import { thresholdsOf } from '../model/localizer.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { type FramePlan, type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';
 import { fingerprint, probeVideo } from '../video/probe.ts';
 import { measureWindow, type Packet, packetSizes } from '../video/signals.ts';
-import { evenKeys, framePlan, nothingDecoded, windowTokens } from './clip.ts';
+import { evenKeys, framePlan, nothingDecoded } from './clip.ts';
 import { type Content, cancelled, sha256OfFile } from './content.ts';
 import type { EngineModel } from './models.ts';
+import { type Clocked, rateWindow } from './rate_window.ts';
 import { type ResultCache, resultKey } from './results.ts';
 import {
   type Answer,
@@ -70,7 +68,10 @@ export interface AssessOptions {
   readonly store?: WindowStore | undefined;
   /** Told why the work ended before the clip did, where what is finished is returned all the same. */
   readonly onStopped?: (error: OmniError) => void;
-  /** Rates each second by as many key frames as the model wants for comparisons, for what is to be told from its like. */
+  /**
+   * Rates each second by as many key frames as the model wants for comparisons, with the weights that it has for them, if
+   * any: for what is to be told from its like.
+   */
   readonly closely?: boolean;
   /** The moment that is looked at, s: after the window that is worked on, the work goes on there. */
   readonly playhead?: () => number | null;
@@ -142,7 +143,8 @@ export async function assessVideo(
     branches,
     thresholds,
   };
-  const keysPerSecond = closely ? evenKeys(config.omnivqa.comparisonKeyFrames, info.fps) : 1;
+  const rater = (closely && (await model.comparison?.load())) || model;
+  const keysPerSecond = closely ? evenKeys(rater.config.omnivqa.comparisonKeyFrames, info.fps) : 1;
   const plan = { ...framePlan(model, info), keysPerSecond };
   const windowFrames = plan.windowSeconds * keyInterval(info.fps);
   const claimed = info.frames ?? (info.duration === null ? null : Math.round(info.duration * info.fps));
@@ -224,7 +226,7 @@ export async function assessVideo(
             } else if (value.ended) bound = at;
             break;
           }
-          const result = await assessWindow(value, model, plan, spent, signal);
+          const result = await assessWindow(value, model, plan, spent, signal, rater);
           // Nothing of another file is kept under this one's name.
           if (store && (await fingerprint(path).catch(() => null)) !== info.fingerprint) throw replaced(path);
           windows.set(result.index, result);
@@ -254,12 +256,11 @@ export async function assessVideo(
   return record(await hashing.catch(() => null));
 }
 
-type Clocked = <T>(stage: Stage, work: () => Promise<T>) => Promise<T>;
-
 /**
  * All that is found in one window.
  *
  * @param spent Where the time of each stage is added to.
+ * @param rater What rates it; what is wrong is asked of `model`.
  */
 export async function assessWindow(
   window: FrameWindow,
@@ -267,10 +268,11 @@ export async function assessWindow(
   { motionSize, keysPerSecond = 1 }: Pick<FramePlan, 'motionSize' | 'keysPerSecond'>,
   spent: Record<Stage, number>,
   signal: AbortSignal | undefined,
+  rater = model,
 ): Promise<WindowResult> {
   const { omnivqa } = model.config;
   const questions = questionsOf(omnivqa.branches);
-  const rated = await rateWindow(window, model, questions, clock(spent), signal, keysPerSecond);
+  const rated = await rateWindow(window, model, questions, clock(spent), signal, keysPerSecond, rater);
   return {
     index: window.index,
     start: window.times[0]!,
@@ -309,107 +311,6 @@ function windowProblems(
   if (times.length <= limit) return found;
   const message = `The motion branch takes ${limit} frames of a window; this one has ${times.length}.`;
   return [{ code: 'motion_truncated', message, start, end }, ...found];
-}
-
-/**
- * Asks every question about a window and about its steps.
- *
- * A model is trained on one key frame a second. Where a window has more of them, those at the same place in their
- * seconds are rated together, and the window's rating is the mean: what one frame shows by chance counts less. What is
- * wrong is asked of the first alone.
- *
- * @param questions Branches; undefined asks for the overall quality.
- */
-export async function rateWindow(
-  window: Pick<FrameWindow, 'times' | 'end' | 'key' | 'motion'>,
-  model: EngineModel,
-  questions: readonly (string | undefined)[],
-  clocked: Clocked,
-  signal: AbortSignal | undefined,
-  keysPerSecond = 1,
-): Promise<Pick<WindowResult, 'answers' | 'probes'>> {
-  const { omni, config } = model;
-  const run = signal ? { signal } : {};
-  const all = await windowTokens(window, model, run, clocked);
-  const clip = keysPerSecond > 1 ? everyNthKey(all, keysPerSecond, 0) : all;
-  const { stepSeconds, windowSeconds, localization } = config.omnivqa;
-  const { keyFrames } = clip;
-  const whole = stepSeconds >= windowSeconds || keyFrames <= stepSeconds;
-  // Key frames are one per second: a step is that many of them, and the motion frames up to the next.
-  const first = whole
-    ? []
-    : Array.from({ length: Math.ceil(keyFrames / stepSeconds) }, (_, i) => i * stepSeconds);
-  const at = (keyFrame: number) => window.key.frames[keyFrame * keysPerSecond] ?? window.times.length;
-  const spansOf = (part: ClipTokens): ClipTokens[] => {
-    const steps = first.filter((from) => from < part.keyFrames);
-    const span = (from: number): ClipTokens => {
-      const to = Math.min(from + stepSeconds, keyFrames);
-      return spanTokens(part, [from, to], [at(from), at(to)]);
-    };
-    return [part, ...steps.map(span)];
-  };
-  const spans = spansOf(clip);
-  const others = Array.from({ length: keysPerSecond - 1 }, (_, i) => everyNthKey(all, keysPerSecond, i + 1))
-    .filter((part) => part.keyFrames > 0)
-    .map(spansOf);
-  const stepTimes = whole
-    ? [{ start: window.times[0]!, end: window.end }]
-    : first.map((from) => ({
-        start: window.times[at(from)]!,
-        end: window.times[at(from + stepSeconds)] ?? window.end,
-      }));
-  // Seconds of each span that are asked about: of every step alone, or all of them of the whole window.
-  const seconds = spans.map(({ keyFrames }, i) => {
-    const asked = localization?.scope === 'window' || whole ? i === 0 : i > 0;
-    return localization && asked ? keyFrames : 0;
-  });
-
-  const answers: Answer[] = [];
-  let probes: ProbedStep[] | null = null;
-  for (const [number, branch] of questions.entries()) {
-    const said = await clocked('language', () =>
-      askSpans(omni, spans, {
-        ...run,
-        ...(branch === undefined ? {} : { branch }),
-        // What is wrong where does not depend on the branch: it is asked once.
-        seconds: number === 0 ? seconds : [],
-      }),
-    );
-    const ratings: (readonly (Rating | null)[])[] = [said.map((one) => one.rating)];
-    for (const spans of others) {
-      const options = { ...run, ...(branch === undefined ? {} : { branch }) };
-      ratings.push(await clocked('language', () => rateSpans(omni, spans, options)));
-    }
-    // The model knows every branch that it is asked about, so none of its answers is null.
-    const [rating, ...parts] = spans.map((_, i) => meanRating(ratings.flatMap((one) => one[i] ?? [])));
-    const scored = whole ? [rating!] : parts;
-    answers.push({
-      rating: rating!,
-      steps: stepTimes.map((span, i) => ({ ...span, score: clampScore(scored[i]!.score * 100) })),
-    });
-    if (number > 0 || !localization) continue;
-    const spanTimes =
-      localization.scope === 'step'
-        ? stepTimes
-        : Array.from({ length: keyFrames }, (_, i) => ({
-            start: window.times[at(i)]!,
-            end: window.times[at(i + 1)] ?? window.end,
-          }));
-    probes = said.flatMap((one) => one.probes ?? []).map((one, i) => ({ ...spanTimes[i]!, probes: one }));
-  }
-  return { answers, probes };
-}
-
-/** What several ratings of one span come to. */
-function meanRating(ratings: readonly Rating[]): Rating {
-  const mean = (of: (rating: Rating) => number) =>
-    ratings.reduce((sum, rating) => sum + of(rating), 0) / ratings.length;
-  const { levels, problems } = ratings[0]!;
-  return {
-    levels: levels.map((_, i) => mean((one) => one.levels[i]!)),
-    score: mean((one) => one.score),
-    problems,
-  };
 }
 
 /** The file is not the one any more that the work was begun on. */

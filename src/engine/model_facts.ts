@@ -8,6 +8,7 @@ import { serializeError } from '../protocol/rpc.ts';
 import { newestFigures } from './model_figures.ts';
 import {
   checkpointBytes,
+  compiledBytes,
   type EngineModel,
   findIdentity,
   listModels,
@@ -57,9 +58,7 @@ async function describe(name: string, loaded: EngineModel | null): Promise<Descr
     const revision = compiled ? revisionOf(compiled) : (identity?.revision ?? null);
     const cached = dirname(directory) === join(cacheDirectory(), 'models');
     const runs = loaded !== null && revision === loaded.revision ? loaded : null;
-    const bytes = compiled
-      ? Object.values(compiled.manifest.files).reduce((sum, { size }) => sum + size, 0)
-      : checkpointBytes(directory);
+    const bytes = compiled ? compiledBytes(compiled) : checkpointBytes(directory);
     const facts: ModelFacts = {
       name,
       directory,

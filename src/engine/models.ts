@@ -26,13 +26,20 @@ import { findPulled, listPulled } from './hub_models.ts';
 import { planCheckpoint, planCompiled } from './memory_plan.ts';
 import { cacheDirectory, nanoDirectory, packWorkers } from './paths.ts';
 
-/** A model that is loaded, with what a record says of it. */
-export interface EngineModel {
+/** What names a model in records and keys of results. */
+export interface ModelIdentity {
   readonly id: string;
   /** Names config, tokenizer and compiled weights by their content: the same on every machine. */
   readonly revision: string;
   readonly precision: string;
   readonly compiler: string;
+  /** The weights that rate encodes which are compared; null: its own. */
+  readonly comparison: { readonly revision: string } | null;
+}
+
+/** A model that is loaded, with what a record says of it. */
+export interface EngineModel extends ModelIdentity {
+  readonly comparison: ComparisonWeights | null;
   readonly config: ModelConfig;
   readonly omni: OmniModel;
   /** Seconds it took to open the graphs, without compiling. */
@@ -41,6 +48,17 @@ export interface EngineModel {
   readonly memory: MemoryPlan;
   /** Frees the model, and what was compiled for this run alone. */
   dispose(): Promise<void>;
+}
+
+/** Weights beside a model's own, which know little but which of two encodes is better. */
+export interface ComparisonWeights {
+  readonly revision: string;
+  /**
+   * Loaded at the first call, where its model runs, and freed with it.
+   *
+   * @throws OmniError those of loading.
+   */
+  load(): Promise<EngineModel>;
 }
 
 /** `auto` keeps small models in float32 and takes large ones to int4. */
@@ -78,9 +96,20 @@ export function modelDirectory(name: string): string {
   );
 }
 
-/** Size of the weights of a checkpoint. */
-export const checkpointBytes = (directory: string): number =>
-  openCheckpoint(directory).files.reduce((sum, file) => sum + statSync(file).size, 0);
+/** Size of the weights of a checkpoint, with those that it compares encodes by. */
+export function checkpointBytes(directory: string): number {
+  const { files, comparison } = openCheckpoint(directory);
+  return [...files, ...(comparison?.files ?? [])].reduce((sum, file) => sum + statSync(file).size, 0);
+}
+
+/** Size of a compiled model, with what it compares encodes by. */
+export function compiledBytes({
+  manifest,
+  comparison,
+}: Pick<CompiledModel, 'manifest' | 'comparison'>): number {
+  const files = [manifest, comparison?.manifest].flatMap((one) => Object.values(one?.files ?? {}));
+  return files.reduce((sum, { size }) => sum + size, 0);
+}
 
 /** What a checkpoint is compiled to. */
 export function compileOptions(directory: string, request: PrecisionRequest = 'auto'): CompileOptions {
@@ -158,15 +187,14 @@ export async function modelConfig(name: string): Promise<ModelConfig> {
   return (await openCompiled(directory)).config;
 }
 
-/** What names a model in records and keys of results. */
-export type ModelIdentity = Pick<EngineModel, 'id' | 'revision' | 'precision' | 'compiler'>;
-
 function identityOf(name: string, compiled: CompiledModel): ModelIdentity {
+  const { manifest, comparison } = compiled;
   return {
     id: name === 'nano' ? 'omnivqa-nano' : basename(resolve(name)),
     revision: revisionOf(compiled),
-    precision: precisionOf(compiled.manifest),
-    compiler: String(compiled.manifest.compiler),
+    precision: precisionOf(manifest),
+    compiler: String(manifest.compiler),
+    comparison: comparison && { revision: revisionOf(comparison) },
   };
 }
 
@@ -208,7 +236,8 @@ function fittingPrecision(
 }
 
 /**
- * Compiles where needed, and loads: with as much at a time and windows as long as there is memory for.
+ * Compiles where needed, and loads: with as much at a time and windows as long as there is memory for. What it compares
+ * encodes by is loaded when it is needed.
  *
  * @throws OmniError `out_of_memory` where there is not enough for any of it, and those of compiling and loading.
  */
@@ -218,35 +247,76 @@ export async function loadEngineModel(name: string, call: LoadCall = {}): Promis
   const clean = async () => {
     if (temporary) await rm(temporary, { recursive: true, force: true });
   };
-  const started = performance.now();
-  let omni: OmniModel;
-  let plan: MemoryPlan | undefined;
-  try {
-    omni = await loadModel(compiled, {
-      provider: call.provider ?? 'auto',
-      limit: call.limit,
-      memory: (provider) => {
-        plan = planCompiled(compiled, precisionOf(compiled.manifest), provider, call.memory);
-        return plan.need.activations;
-      },
-      ...(call.threads === undefined ? {} : { threads: call.threads }),
-    });
-  } catch (error) {
+  const model = await loadCompiled(name, compiled, call, problems).catch(async (error: unknown) => {
     await clean();
     throw error;
+  });
+  const beside = compiled.comparison && new LoadedOnce(compiled.comparison, name, model, call);
+  return {
+    ...model,
+    comparison: beside,
+    dispose: async () => {
+      await beside?.dispose();
+      await model.dispose();
+      await clean();
+    },
+  };
+}
+
+/** {@link ComparisonWeights} of a model that is loaded. */
+class LoadedOnce implements ComparisonWeights {
+  readonly revision: string;
+  readonly #start: () => Promise<EngineModel>;
+  #loading: Promise<EngineModel> | null = null;
+
+  constructor(compiled: CompiledModel, name: string, { omni, memory }: EngineModel, call: LoadCall) {
+    this.revision = revisionOf(compiled);
+    const left = call.memory === undefined ? undefined : call.memory - memory.need.weights;
+    const there = { ...call, provider: omni.choice.provider, memory: left };
+    this.#start = () => loadCompiled(name, compiled, there);
   }
+
+  load(): Promise<EngineModel> {
+    this.#loading ??= this.#start().catch((error: unknown) => {
+      this.#loading = null;
+      throw error;
+    });
+    return this.#loading;
+  }
+
+  async dispose(): Promise<void> {
+    const model = await this.#loading?.catch(() => null);
+    await model?.dispose();
+  }
+}
+
+async function loadCompiled(
+  name: string,
+  compiled: CompiledModel,
+  call: LoadCall,
+  problems: readonly Problem[] = [],
+): Promise<EngineModel> {
+  const started = performance.now();
+  let plan: MemoryPlan | undefined;
+  const omni = await loadModel(compiled, {
+    provider: call.provider ?? 'auto',
+    limit: call.limit,
+    memory: (provider) => {
+      plan = planCompiled(compiled, precisionOf(compiled.manifest), provider, call.memory);
+      return plan.need.activations;
+    },
+    ...(call.threads === undefined ? {} : { threads: call.threads }),
+  });
   const { config } = compiled;
   const memory = { ...plan!, problems: [...problems, ...plan!.problems] };
   return {
     ...identityOf(name, compiled),
+    comparison: null,
     config: { ...config, omnivqa: { ...config.omnivqa, windowSeconds: memory.windowSeconds } },
     omni,
     memory,
     loadSeconds: (performance.now() - started) / 1000,
-    dispose: async () => {
-      await omni.dispose();
-      await clean();
-    },
+    dispose: () => omni.dispose(),
   };
 }
 
@@ -316,10 +386,10 @@ export async function listModels(): Promise<ListedModel[]> {
   return listed;
 }
 
-const listedCompiled = (name: string, { manifest, config }: CompiledModel): ListedModel => ({
+const listedCompiled = (name: string, { manifest, config, comparison }: CompiledModel): ListedModel => ({
   name,
   family: config.omnivqa.family,
   precision: precisionOf(manifest),
   chats: config.omnivqa.converses,
-  bytes: Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0),
+  bytes: compiledBytes({ manifest, comparison }),
 });

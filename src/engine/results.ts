@@ -5,40 +5,47 @@ import { type Assessment, parseAssessment } from '../assessment/record.ts';
 import { schemaId } from '../assessment/vocabulary.ts';
 import type { Problem } from '../protocol/errors.ts';
 import { moveAside, writeWhole } from './files.ts';
-import type { EngineModel } from './models.ts';
+import type { EngineModel, ModelIdentity } from './models.ts';
 
-/** What decides a result, beside the clip's content. */
-export type ResultKey = Pick<EngineModel, 'revision' | 'precision' | 'compiler'> & {
-  readonly provider: string;
+/** How closely a clip is looked at. */
+export interface Way {
   /** Rated as closely as encodes that are compared; left out where it is not. */
   readonly closely?: true;
+  /** The weights that it is rated with, where those are not the model's own. */
+  readonly comparison?: string;
+}
+
+/** What decides a result, beside the clip's content. */
+export type ResultKey = Pick<EngineModel, 'revision' | 'precision' | 'compiler'> &
+  Way & { readonly provider: string };
+
+export const resultKey = (model: EngineModel, closely = false): ResultKey => {
+  const { revision, precision, compiler, omni, config } = model;
+  return {
+    revision,
+    precision,
+    compiler,
+    provider: omni.choice.provider,
+    ...(closely ? closeWay(config, model) : {}),
+  };
 };
 
-export const resultKey = (
-  { revision, precision, compiler, omni, config }: EngineModel,
-  closely = false,
-): ResultKey => ({
-  revision,
-  precision,
-  compiler,
-  provider: omni.choice.provider,
-  ...wayOf(config, closely),
-});
-
-/** How closely a model looks. */
-export type Way = Pick<ResultKey, 'closely'>;
-
-/** Nothing where it looks no closer at encodes than at other clips. */
-export const wayOf = ({ omnivqa }: EngineModel['config'], closely: boolean): Way =>
-  closely && omnivqa.comparisonKeyFrames > 1 ? { closely } : {};
+/** Nothing where a model looks no closer at encodes than at other clips. */
+export function closeWay(
+  { omnivqa }: EngineModel['config'],
+  { comparison }: Pick<ModelIdentity, 'comparison'>,
+): Way {
+  if (comparison) return { closely: true, comparison: comparison.revision };
+  return omnivqa.comparisonKeyFrames > 1 ? { closely: true } : {};
+}
 
 /** A file name for what depends on a content and a key: two letters for the folder, a slash, and the rest. */
 export function resultName(
   sha256: string,
-  { revision, precision, compiler, provider, closely }: ResultKey,
+  { revision, precision, compiler, provider, closely, comparison }: ResultKey,
 ): string {
-  const parts = [schemaId, sha256, revision, precision, compiler, provider, ...(closely ? ['closely'] : [])];
-  const key = JSON.stringify(parts);
+  const way = [...(closely ? ['closely'] : []), ...(comparison ? [comparison] : [])];
+  const key = JSON.stringify([schemaId, sha256, revision, precision, compiler, provider, ...way]);
   const name = createHash('sha256').update(key).digest('hex');
   return join(name.slice(0, 2), name);
 }

@@ -40,7 +40,7 @@ import { planText } from './memory_plan.ts';
 import { modelFacts, placeOf } from './model_facts.ts';
 import { type EngineModel, findIdentity, type ModelIdentity, modelConfig } from './models.ts';
 import { isRefined, notRefined, refineAssessment } from './refine.ts';
-import { ResultCache, type ResultKey, resultKey, resultName, type Way, wayOf } from './results.ts';
+import { closeWay, ResultCache, type ResultKey, resultKey, resultName, type Way } from './results.ts';
 import { TeamFolder } from './team.ts';
 import { compose, totalSpent } from './windows.ts';
 
@@ -61,9 +61,6 @@ export interface EngineOptions {
 
 /** Where a record may have been computed, in the order in which it is looked for. */
 const kinds = ['cuda', 'webgpu', 'dml', 'coreml', 'cpu'] as const;
-
-/** As any clip is looked at, else as what is compared, which has no other result. */
-const anyWay: readonly Way[] = [{}, { closely: true }];
 
 /** Facts of files that are remembered for the next picture. */
 const mostProbes = 64;
@@ -138,8 +135,14 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
   }
 
   /** How closely a request wants its clip looked at, as far as its model can. */
-  async function wayFor({ model, closely = false }: AssessRequest): Promise<Way> {
-    return closely ? wayOf(await modelConfig(model), closely) : {};
+  async function wayFor({ model, closely = false }: AssessRequest, identity: ModelIdentity): Promise<Way> {
+    return closely ? closeWay(await modelConfig(model), identity) : {};
+  }
+
+  /** As any clip is looked at, else as what is compared, which has no other result. */
+  async function anyWay({ model }: ModelChoice, identity: ModelIdentity): Promise<Way[]> {
+    const close = closeWay(await modelConfig(model), identity);
+    return close.closely ? [{}, close] : [{}];
   }
 
   /** Where the team keeps its results: those of its clips, not of what is compared. */
@@ -156,7 +159,7 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     const identity =
       (await findIdentity(request.model)) ??
       (await loaded.use(request.model, request.provider, signal, async (model) => model));
-    const way = await wayFor(request);
+    const way = await wayFor(request, identity);
     const team = teamOf(request, way);
     const problems: Problem[] = [];
     const finish = async (record: Assessment, kept: boolean, error: OmniError | null) => {
@@ -229,10 +232,10 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     const { path } = request;
     await refuseKnownNonVideo(path);
     const content = await contents.of(path, signal);
-    const way = await wayFor(request);
+    const first = await findIdentity(request.model);
+    const way = first ? await wayFor(request, first) : {};
     const team = teamOf(request, way);
     const problems: Problem[] = [];
-    const first = await findIdentity(request.model);
     const record = first && (await findWhole(path, content.sha256, first, request, team, problems, [way]));
     if (!record) {
       throw new OmniError('bad_usage', `${path} has no whole result to refine.`, 'Assess the clip first.', {
@@ -381,9 +384,10 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
     if (!content) return { record: null, problems: team?.problems ?? [] };
     const { sha256 } = content;
     const identity = await findIdentity(choice.model);
-    const whole = identity && (await findWhole(path, sha256, identity, choice, team, problems, anyWay));
+    const ways = identity ? await anyWay(choice, identity) : [];
+    const whole = identity && (await findWhole(path, sha256, identity, choice, team, problems, ways));
     if (whole) return { record: whole, problems: [...problems, ...(team?.problems ?? [])] };
-    for (const key of identity ? keysOf(identity, choice, anyWay) : []) {
+    for (const key of identity ? keysOf(identity, choice, ways) : []) {
       const journal = await Journal.open(journalFile(sha256, key), { sha256, ...key });
       problems.push(...journal.problems);
       const { clip, windows, end } = journal;
@@ -463,7 +467,8 @@ export function serveEngine(port: Port, options: EngineOptions): () => Promise<v
         await jobs.cancelPath(path);
         const { sha256 } = await contents.of(path);
         const identity = await findIdentity(choice.model);
-        for (const key of identity ? keysOf(identity, choice, anyWay) : []) {
+        const ways = identity ? await anyWay(choice, identity) : [];
+        for (const key of identity ? keysOf(identity, choice, ways) : []) {
           await results().remove(sha256, key);
           await rm(journalFile(sha256, key), { force: true }).catch(() => undefined);
         }

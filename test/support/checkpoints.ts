@@ -12,6 +12,28 @@ export function copyCheckpoint(name = 'separate-patch'): string {
   return directory;
 }
 
+/**
+ * Gives a checkpoint a `comparison` folder with one of the same shape that answers something else.
+ *
+ * @param omnivqa Fields of that one's `omnivqa` section.
+ * @returns the folder.
+ */
+export function addComparison(directory: string, omnivqa: Readonly<Record<string, unknown>> = {}): string {
+  const folder = join(directory, 'comparison');
+  const copy = join(temporaryDirectory(), 'copy');
+  cpSync(directory, copy, { recursive: true });
+  cpSync(copy, folder, { recursive: true });
+  editHeader(join(folder, 'model.safetensors'), (header) => {
+    const name = (layer: number) => `model.layers.${layer}.self_attn.q_proj.weight`;
+    const [first, second] = [header[name(0)]!, header[name(1)]!];
+    [first.data_offsets, second.data_offsets] = [second.data_offsets, first.data_offsets];
+  });
+  editJson(join(folder, 'config.json'), (config) => {
+    config.omnivqa = { ...(config.omnivqa as object), localization: null, chat: null, ...omnivqa };
+  });
+  return folder;
+}
+
 /** Rewrites a JSON file of a checkpoint. */
 export function editJson(path: string, edit: (json: Record<string, unknown>) => void): void {
   const json = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { OmniError } from '../../protocol/errors.ts';
 import { type ModelConfig, parseModelConfig } from './config.ts';
 import { readSafetensorsHeader, type StoredTensor } from './safetensors.ts';
@@ -13,6 +14,8 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** The weight files, in order. */
   readonly files: readonly string[];
+  /** The one in its `comparison` folder, trained for nothing but telling encodes of one source apart; null: none. */
+  readonly comparison: Checkpoint | null;
 }
 
 /**
@@ -24,6 +27,38 @@ export interface Checkpoint {
  *   tensor.
  */
 export function openCheckpoint(directory: string): Checkpoint {
+  const checkpoint = openAlone(directory);
+  const folder = join(directory, 'comparison');
+  if (!existsSync(join(folder, 'config.json'))) return checkpoint;
+  const comparison = openAlone(folder);
+  const findings = compareInputs(checkpoint.config, comparison.config);
+  if (findings.length === 0) return { ...checkpoint, comparison };
+  throw new OmniError(
+    'checkpoint_config',
+    `${folder} does not take the frames, or answer in the levels, of the model that it belongs to.`,
+    'Take both from the same place, or remove the folder: the model then compares encodes by itself.',
+    { path: folder, findings },
+  );
+}
+
+/** What two models, which are given the same windows and whose ratings stand for each other, differ in. */
+function compareInputs(one: ModelConfig, other: ModelConfig): string[] {
+  const inputs = ({ vision, motion, omnivqa }: ModelConfig) => ({
+    'vision_config.views': vision.views,
+    'vision_config.image_size': vision.imageSize,
+    'motion_config.image_size': motion?.imageSize,
+    'motion_config.max_positions': motion?.maxPositions,
+    'omnivqa.levels': omnivqa.levels,
+    'omnivqa.branches': omnivqa.branches,
+  });
+  const others: Readonly<Record<string, unknown>> = inputs(other);
+  return Object.entries(inputs(one))
+    .filter(([name, value]) => !isDeepStrictEqual(value, others[name]))
+    .map(([name, value]) => `${name} is ${JSON.stringify(others[name])}, wanted ${JSON.stringify(value)}`);
+}
+
+/** As {@link openCheckpoint}, without what is in its folders. */
+function openAlone(directory: string): Checkpoint {
   const json = readJson(directory, 'config.json');
   const files = weightFiles(directory);
   const stored = new Map<string, StoredTensor>();
@@ -57,7 +92,7 @@ export function openCheckpoint(directory: string): Checkpoint {
       { path: directory, findings },
     );
   }
-  return { directory, config, tensors, files };
+  return { directory, config, tensors, files, comparison: null };
 }
 
 /** What a checkpoint is called: a pulled one lies in `<owner>--<name>/<commit>`. */

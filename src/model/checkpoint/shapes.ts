@@ -129,7 +129,7 @@ export function madeUpCheckpoint(directory: string, shape: Shape, tokenizer: str
     name,
     { name, path, type: 'BF16', shape: dims, start: isOne(name) ? 0 : 2 * onesElements, bytes },
   ]);
-  return { directory, config, tensors: new Map(tensors), files: [path] };
+  return { directory, config, tensors: new Map(tensors), files: [path], comparison: null };
 }
 
 /** Ones in bf16. */

@@ -78,7 +78,8 @@ export async function compileCheckpoint(
     );
   });
 
-  const total = [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const beside = checkpoint.comparison;
+  const total = tensorBytes(checkpoint) + (beside ? tensorBytes(beside) : 0);
   let done = 0;
   const watch: Watch = {
     onConsumed: (bytes) => {
@@ -164,6 +165,15 @@ export async function compileCheckpoint(
         { path: source },
       );
     }
+    const from = done;
+    const comparison =
+      beside &&
+      (await compileCheckpoint(beside, join(partial, 'comparison'), {
+        ...options,
+        signal,
+        workers,
+        onProgress: (nested) => onProgress?.({ done: from + nested.done, total }),
+      }));
     const content = {
       compiler: compilerVersion,
       source: fingerprinted,
@@ -174,11 +184,17 @@ export async function compileCheckpoint(
       levelIds,
       stopIds: [...new Set([...config.eosTokenIds, ...(await generationStops(source))])],
       embeddings,
+      ...(comparison ? { comparison: comparison.manifest.digest } : {}),
     };
     const manifest: Manifest = { digest: digestOf(content), ...content };
     await writeFile(join(partial, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
     await moveIntoPlace(partial, directory);
-    return { directory, manifest, config };
+    return {
+      directory,
+      manifest,
+      config,
+      comparison: comparison && { ...comparison, directory: join(directory, 'comparison') },
+    };
   } catch (error) {
     open?.close();
     // What can not be removed (no folder to write to in the first place) must not hide why it is to be removed.
@@ -188,6 +204,9 @@ export async function compileCheckpoint(
     await packer.close();
   }
 }
+
+const tensorBytes = ({ tensors }: Checkpoint): number =>
+  [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
 
 /**
  * The compiled form of a checkpoint below a cache directory: the one that is there, if the checkpoint, the options and
@@ -244,7 +263,7 @@ const hashedWhole = 64 * 2 ** 20;
  * files, where the tensors lie, and the weight files, small ones by content and large ones by size and time of change.
  * A small checkpoint therefore has the same fingerprint wherever it is copied.
  */
-async function fingerprint({ config, tensors, directory, files }: Checkpoint): Promise<string> {
+async function fingerprint({ config, tensors, directory, files, comparison }: Checkpoint): Promise<string> {
   const places = [...tensors.values()].map(({ path, ...place }) => ({ ...place, file: basename(path) }));
   const hash = createHash('sha256').update(JSON.stringify([config, places]));
   for (const name of copied) {
@@ -256,6 +275,7 @@ async function fingerprint({ config, tensors, directory, files }: Checkpoint): P
     if (stat && stat.size <= hashedWhole) hash.update(await sha256Of(path));
     else hash.update(`${stat?.size} ${stat?.mtimeMs}\n`);
   }
+  if (comparison) hash.update(await fingerprint(comparison));
   return hash.digest('hex');
 }
 

@@ -38,12 +38,16 @@ export interface Manifest {
     /** Byte offset of the float32 vector [hiddenSize]. */
     readonly newlineOffset: number;
   };
+  /** Digest of the manifest in the `comparison` folder, where the checkpoint has one. */
+  readonly comparison?: string;
 }
 
 export interface CompiledModel {
   readonly directory: string;
   readonly manifest: Manifest;
   readonly config: ModelConfig;
+  /** What it compares encodes by; null: itself. */
+  readonly comparison: CompiledModel | null;
 }
 
 /** How much of a compiled directory is looked at: file sizes, or every byte. */
@@ -80,7 +84,14 @@ export async function openCompiled(directory: string, depth: Depth = 'quick'): P
       throw invalid(`${name} was altered: its SHA-256 is another`);
     }
   }
-  return { directory, manifest, config: manifest.config };
+  if (manifest.comparison === undefined) {
+    return { directory, manifest, config: manifest.config, comparison: null };
+  }
+  const comparison = await openCompiled(join(directory, 'comparison'), depth);
+  if (comparison.manifest.digest !== manifest.comparison) {
+    throw invalid('its comparison folder is that of another model');
+  }
+  return { directory, manifest, config: manifest.config, comparison };
 }
 
 /** What {@link Manifest.digest} must be. */

@@ -4,7 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/model/checkpoint/checkpoint.ts';
 import { loadTokenizer } from '../../../src/model/checkpoint/tokenizer.ts';
 import { OmniError } from '../../../src/protocol/errors.ts';
-import { copyCheckpoint, editHeader, editJson, type Header } from '../../support/checkpoints.ts';
+import {
+  addComparison,
+  copyCheckpoint,
+  editHeader,
+  editJson,
+  type Header,
+} from '../../support/checkpoints.ts';
 
 function failure(directory: string): OmniError {
   try {
@@ -40,6 +46,28 @@ describe('config.json', () => {
         expect(error.message).toContain(field);
       }
     }
+  });
+
+  it.each([
+    ['sees motion at another size', { motion_config: { image_size: 40 } }],
+    ['answers in other levels', { omnivqa: { levels: ['fine', 'fair'], level_weights: [1, 0] } }],
+  ] as const)('of a comparison folder that %s', (_, change) => {
+    const directory = copyCheckpoint();
+    const folder = addComparison(directory);
+    expect(openCheckpoint(directory).comparison?.directory).toBe(folder);
+    editJson(join(folder, 'config.json'), (json) => {
+      for (const [name, fields] of Object.entries(change))
+        json[name] = { ...(json[name] as object), ...fields };
+    });
+    const { code, detail } = failure(directory);
+    expect([code, detail.path]).toEqual(['checkpoint_config', folder]);
+    expect(detail.findings).toHaveLength(1);
+  });
+
+  it('of a comparison folder that lacks its weights', () => {
+    const directory = copyCheckpoint();
+    rmSync(join(addComparison(directory), 'model.safetensors'));
+    expect(failure(directory).code).toBe('model_not_found');
   });
 
   it('names every wrong field at once', () => {

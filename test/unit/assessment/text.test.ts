@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { bitrateText, clock, printable, printableLines, safeJson } from '../../../src/assessment/text.ts';
+import {
+  bitrateText,
+  clock,
+  printable,
+  printableLines,
+  safeJson,
+  weightsText,
+} from '../../../src/assessment/text.ts';
 
 /** What a terminal, or the eye, would obey instead of showing it. */
 const dangerous = /[\p{Cc}\p{Zl}\p{Zp}\u00ad\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u;
@@ -57,5 +64,16 @@ describe('bitrateText', () => {
     [8_240_000, '8.2 Mb/s'],
   ])('%d is %s', (bits, text) => {
     expect(bitrateText(bits)).toBe(text);
+  });
+});
+
+describe('weightsText', () => {
+  const model = { id: 'nano', revision: '0123456789', precision: 'fp32', provider: 'cpu', compiler: '2' };
+
+  it('names the weights, and those that scored an encode', () => {
+    expect(weightsText(model)).toBe('nano 01234567');
+    expect(weightsText({ ...model, closely: true, comparison: 'abcdef0123' })).toBe(
+      'nano 01234567, scores by abcdef01 for comparing',
+    );
   });
 });

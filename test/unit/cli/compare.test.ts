@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { exit } from '../../../src/cli/io.ts';
+import { addComparison, copyCheckpoint } from '../../support/checkpoints.ts';
 import { omnivqa } from '../../support/cli.ts';
 import { checkpointWith, smallModel, temporaryCache } from '../../support/engine.ts';
 import { sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
@@ -75,6 +76,36 @@ test('what is compared is looked at as closely as `assess --closely` does', asyn
   expect(await assessed('--closely', file, source)).toEqual([mos, whole.mos]);
   expect((await assessed(file, source))[0]).not.toBe(mos);
 });
+
+test('what a model has for comparisons rates the encodes and what was encoded, and is named', async () => {
+  temporaryCache();
+  const model = copyCheckpoint();
+  const rater = addComparison(model);
+  const json = async (named: string, command: string, ...words: string[]): Promise<unknown> => {
+    const flags = ['--model', named, '--provider', 'cpu', '--threads', '1', '--format', 'json'];
+    return JSON.parse((await omnivqa([command, ...flags, ...words])).stdout);
+  };
+  const long = join(temporaryDirectory(), 'long.mp4');
+  writeClip(long, { seconds: 3, output: ['-c:v', 'libx264', '-qp', '0'] });
+  const whole = (await json(model, 'compare', long, ...x264(40))) as Rated;
+  const [file, at] = [whole.encodes[0]!.file, whole.encodes[0]!.mos];
+  const said = async (named: string, ...words: string[]) =>
+    (await json(named, 'assess', ...words)) as { mos: number; model: { comparison?: string } };
+  const close = await said(model, '--closely', file);
+  expect([close.mos, close.model.comparison]).toEqual([at, whole.model.comparison]);
+  expect((await said(rater, file)).mos).toBe(at);
+  expect((await said(model, file)).mos).not.toBe(at);
+  expect((await said(rater, long)).mos).toBe(whole.source.mos);
+  const part = (await json(model, 'compare', long, '--excerpt', '1', ...x264(40))) as Rated;
+  expect(part.source.mos).not.toBe(whole.source.mos);
+  expect(part.source.duration).toBe(whole.source.duration);
+});
+
+interface Rated {
+  readonly model: { readonly comparison: string };
+  readonly encodes: readonly { readonly file: string; readonly mos: number }[];
+  readonly source: { readonly mos: number; readonly duration: number };
+}
 
 test.each([
   ['that is not there', 'missing.mp4', 'file_not_found'],

@@ -15,10 +15,10 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compileCached, compileCheckpoint } from '../../../src/model/compiler/compile.ts';
+import { compileCached, compileCheckpoint, findCompiled } from '../../../src/model/compiler/compile.ts';
 import { openCompiled } from '../../../src/model/compiler/manifest.ts';
 import { quantisedRowBytes, quantiseRows } from '../../../src/model/compiler/quantise.ts';
-import { copyCheckpoint, fixtures, type Header } from '../../support/checkpoints.ts';
+import { addComparison, copyCheckpoint, editJson, fixtures, type Header } from '../../support/checkpoints.ts';
 import { flipBits, temporaryDirectory } from '../../support/media.ts';
 
 const source = join(fixtures, 'separate-patch');
@@ -148,6 +148,26 @@ describe('a compiled directory', () => {
     expect((await compileCached(checkpoint, cache)).directory).not.toBe(first.directory);
   });
 
+  it('takes along what a model compares encodes by, and tells it from another', async () => {
+    const [checkpoint, cache] = [copyCheckpoint(), temporaryDirectory()];
+    const alone = await compileCached(checkpoint, cache);
+    expect(alone.comparison).toBe(null);
+    const folder = addComparison(checkpoint);
+    const seen: number[] = [];
+    const both = await compileCached(checkpoint, cache, {
+      onProgress: ({ done, total }) => seen.push(done / total),
+    });
+    expect(both.directory).not.toBe(alone.directory);
+    expect(both.manifest.files).toEqual(alone.manifest.files);
+    expect(both.comparison!.directory).toBe(join(both.directory, 'comparison'));
+    expect(both.comparison!.config.omnivqa.chat).toBe(null);
+    expect(seen.toSorted((a, b) => a - b)).toEqual(seen);
+    expect(seen.at(-1)).toBeGreaterThan(0.99);
+    expect(await findCompiled(checkpoint, cache)).toEqual(both);
+    editJson(join(folder, 'config.json'), (config) => Object.assign(config, { rope_theta: 5000 }));
+    expect(await findCompiled(checkpoint, cache)).toBe(null);
+  });
+
   it('reports the bytes it consumed up to the whole', async () => {
     const seen: number[] = [];
     let total = 0;
@@ -188,6 +208,18 @@ describe('faults', () => {
     await flipBits(join(directory, 'decoder.weights'), 100, 101, 1);
     await openCompiled(directory);
     await refused(directory, 'deep');
+  });
+
+  it('a comparison folder that is gone, or is that of another model', async () => {
+    const checkpoint = copyCheckpoint();
+    addComparison(checkpoint);
+    const directory = join(temporaryDirectory(), 'compiled');
+    await compileCheckpoint(checkpoint, directory);
+    await openCompiled(directory, 'deep');
+    await compileCheckpoint(source, join(directory, 'comparison'));
+    await refused(directory);
+    rmSync(join(directory, 'comparison'), { recursive: true });
+    await refused(directory);
   });
 
   it.each([

@@ -10,6 +10,7 @@ import {
   engineProtocol,
 } from '../../../src/protocol/engine.ts';
 import { connect, type Port } from '../../../src/protocol/rpc.ts';
+import { addComparison } from '../../support/checkpoints.ts';
 import { checkpointWith, temporaryCache } from '../../support/engine.ts';
 import { eventually, filesIn, type Update } from '../../support/engine_process.ts';
 import { sharedDirectory, temporaryDirectory, writeClip } from '../../support/media.ts';
@@ -138,6 +139,23 @@ describe('results', () => {
     expect(again.record).toEqual(close.record);
     await connection.request('forget', place);
     expect(filesIn(store).map((file) => file.split('/')[0])).toEqual(['contents']);
+  });
+
+  it('of what is compared are those of the weights that it is compared with', async () => {
+    const { connection, choice, assess } = engine();
+    addComparison(choice.model);
+    const place = { path: clip, ...choice };
+    const close = await assess({ closely: true });
+    const { comparison, revision } = close.record!.model;
+    expect([close.record!.model.closely, comparison]).toEqual([true, expect.not.stringContaining(revision)]);
+    expect((await connection.request('lookup', place)).record).toEqual(close.record);
+    const plain = await assess();
+    expect(plain).toMatchObject({ kept: false, record: { model: { revision } } });
+    expect(plain.record!.score).not.toBe(close.record!.score);
+    expect(plain.record!.model).not.toHaveProperty('comparison');
+    expect(await assess({ closely: true })).toMatchObject({ kept: true, record: close.record });
+    await connection.request('forget', place);
+    expect((await connection.request('lookup', place)).record).toBe(null);
   });
 
   it.each([
