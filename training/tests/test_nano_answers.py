@@ -194,7 +194,7 @@ def test_ladders_are_not_held_to_what_was_said_before(nano, tmp_path):
     for share, asked in ((1, nullcontext()), (0, pytest.raises(AttributeError))):
         with asked:
             config = {"joint": settings | {"ladder_share": share}}
-            train_decoder(deepcopy(network), words, draws, {}, config, 0, tmp_path / "joint.pt", True, before)
+            train_decoder(deepcopy(network), words, draws, {}, config, 0, tmp_path / "joint.pt", "joint", before)
 
 
 def test_a_word_of_several_tokens_is_an_error(nano):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from omnivqa.checkpoint import load_checkpoint
-from omnivqa.nano.__main__ import CONFIG, train
+from omnivqa.nano.__main__ import CONFIG, compare, train
 from omnivqa.nano.ffmpeg import run_ffmpeg
 from omnivqa.nano.sources import is_held_out
 from omnivqa.preprocess import clip_pixels
@@ -23,6 +23,7 @@ SMALL = {
     "decoder": {"layers": 1, "samples": 32, "notes": 1, "motion_train_samples": 180, "motion_held_samples": 12,
                 "clean_stills": 30, "calibration_batches": 3},
     "joint": {"samples": 48, "start_samples": 32, "notes": 1, "photo_share": 0.4},
+    "comparison": {"runs": 2, "samples": 32, "notes": 1},
 }  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def write_opinions(folder):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::scipy.stats.ConstantInputWarning")
 def test_one_command_leads_from_sources_to_a_checkpoint(tmp_path, capsys):
-    folders = {name: tmp_path / name for name in ("sources", "opinions", "work", "nano", "again", "further")}
+    folders = {name: tmp_path / name for name in ("sources", "opinions", "work", "nano", "again", "further", "comparison")}
     for name in ("sources", "opinions"):
         folders[name].mkdir()
     write_sources(folders["sources"])
@@ -92,3 +93,12 @@ def test_one_command_leads_from_sources_to_a_checkpoint(tmp_path, capsys):
     told = capsys.readouterr().out
     assert [stage in told for stage in ("vision {", "motion {", "decoder {", 'joint {"samples": 32')] == [False] * 3 + [True]
     assert (folders["further"] / "model.safetensors").read_bytes() != (folders["nano"] / "model.safetensors").read_bytes()
+
+    # So does what compares encodes, which is asked for nothing but a rating.
+    compare(folders["sources"], folders["opinions"], folders["nano"], folders["work"], folders["comparison"], config, 2)
+    told = capsys.readouterr().out
+    assert (told.count("joint {"), told.count('comparison {"samples": 32')) == (0, 2)
+    assert (folders["work"] / "comparison-0.pt").read_bytes() != (folders["work"] / "comparison-1.pt").read_bytes()
+    comparing = load_checkpoint(folders["comparison"])
+    assert comparing.config.omnivqa.localization is None and comparing.config.omnivqa.chat is None
+    assert 0 <= rate(comparing, tokenizer, clip_tokens(comparing, torch.from_numpy(key), torch.from_numpy(motion))).score <= 1

@@ -150,7 +150,7 @@ def decoder_trial(trial: Trial, seed: int, work: Path, out: Path, config: dict) 
     init_decoder(network, vision["heads"], frame_tokens(network, stills, torch.arange(0, len(stills.target), max(1, len(stills.target) // 100))))
     draws = Draws([stills, clips], config["decoder"]["shares"], made, own, np.random.default_rng([seed, 0]))
     weights = out / f".{trial.name}-{seed}.pt"
-    train_decoder(network, words, draws, {}, config, seed, weights, joint=False)
+    train_decoder(network, words, draws, {}, config, seed, weights, "decoder")
     weights.unlink()
     return (
         rating_figures(network, words, work / "random", random, beside)

@@ -1,4 +1,5 @@
-"""Stages 3 and 4: projectors and language model, then the same together with the key-frame tower.
+"""Stages 3 and 4: projectors and language model, then the same together with the key-frame tower; and from there to weights
+that compare encodes.
 
 A training item looks like what the engine feeds: K key frames one second apart, the motion tokens of all frames of
 those seconds, and the questions of `answers.py` after them. Batches of three sorts take turns: single frames of stills
@@ -473,13 +474,14 @@ def batch_logits(network, words: Phrases, statistics, features, positions, turns
     return turn_logits(network, clip_prefix(network, words, vision, features, positions), [turn.ids for turn in turns])
 
 
-def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Check | LadderCheck"], config: dict, seed: int, out: Path, joint: bool, before=None) -> None:
-    """Trains projectors and language model on `draws`; with `joint` the key-frame tower too, at its own rate. A
-    running average of the weights is what is measured and written to `out`. `before` is the network whose answers are kept
+def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Check | LadderCheck"], config: dict, seed: int, out: Path, stage: str, before=None) -> None:
+    """Trains projectors and language model on `draws`, in all stages but `decoder` the key-frame tower too, at its own rate, and
+    in `comparison` the rating alone. A running average of the weights is what is measured and written to `out`. `before` is the network whose answers are kept
     beside what is learned of ladders, if any."""
     torch.manual_seed(seed)
+    joint = stage != "decoder"
     rng = np.random.default_rng([seed, int(joint)])
-    settings = config["joint" if joint else "decoder"]
+    settings = config[stage]
     tower, pathway = network.tower, network.model.slowfast
     # The pathway's positions belong to the sequence: they are trained here, not with the pathway.
     frozen = {id(p) for module in (tower, pathway.feature_extraction) for p in module.parameters()}
@@ -491,7 +493,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
     optimizer = torch.optim.AdamW(groups, settings["learning_rate"], (0.9, 0.98), weight_decay=settings["weight_decay"])
     batch = VERSIONS * sum(draws.batches.shares)
     steps, begin = settings["samples"] // batch, time.time()
-    order = ORDERS["mix" if joint else settings["order"]]
+    order = ORDERS[{"joint": "mix", "comparison": "direct"}.get(stage) or settings["order"]]
     average = [p.detach().clone() for p in parameters]
     # The tower's norm keeps the statistics it was given; the rest behaves the same in both modes.
     network.eval()
@@ -540,7 +542,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
         if (step + 1) % max(1, steps // settings["notes"]) == 0 or step + 1 == steps:
             note = {"samples": (step + 1) * batch, "seconds": round(time.time() - begin),
                     "loss": {name: round(value, 3) for name, value in losses.items()}}  # fmt: skip
-            print("joint" if joint else "decoder", json.dumps(note), flush=True)
+            print(stage, json.dumps(note), flush=True)
             current = [p.detach().clone() for p in parameters]
             with torch.no_grad():
                 torch._foreach_copy_(parameters, average)
