@@ -23,7 +23,7 @@ SMALL = {
     "decoder": {"layers": 1, "samples": 32, "notes": 1, "motion_train_samples": 180, "motion_held_samples": 12,
                 "clean_stills": 30, "calibration_batches": 3},
     "joint": {"samples": 48, "start_samples": 32, "notes": 1, "photo_share": 0.4},
-    "comparison": {"runs": 2, "samples": 32, "notes": 1},
+    "comparison": {"notes": 1, "runs": [{"order": "mix", "samples": 32}, {"order": "direct", "samples": 32}]},
 }  # fmt: skip
 
 

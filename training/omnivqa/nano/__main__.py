@@ -80,8 +80,7 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
     sources, tokenizer, network = begin(sources_folder, opinions, work, config, workers)
     begun = None if start is None else load_checkpoint(start)
     if begun is None:
-        clips, held_out = load_part(work / "train"), load_part(work / "random")
-        train_key_frames(network.tower, clips, held_out, work, config)
+        train_key_frames(network.tower, load_part(work / "train"), load_part(work / "random"), work, config)
         train_motion_pathway(network.model.slowfast, sources, sources_folder, work, config)
     else:
         network.load_state_dict(begun.state_dict())
@@ -111,21 +110,23 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
 
 def compare(sources_folder: Path, opinions: Path | None, start: Path, work: Path, out: Path, config: dict, workers: int) -> None:
     """From a Nano, weights that tell encodes of one source apart and forget the rest, which is left to that Nano: its
-    `comparison` folder is where the engine looks for them. They are the mean of several runs, which differ in what was
-    drawn (model soups; Wortsman et al., ICML 2022)."""
+    `comparison` folder is where the engine looks for them. They are the mean of several runs (model soups; Wortsman et
+    al., ICML 2022)."""
     _, tokenizer, network = begin(sources_folder, opinions, work, config, workers)
     begun = load_checkpoint(start).state_dict()
     network.load_state_dict(begun)
     prepared = prepare_stages(network, tokenizer, work, config)
     # What else it answered is not asked of it any more.
     checks = {"ladders": prepared.checks["ladders"]}
-    draws, files = prepared.draws[0], [work / f"comparison-{run}.pt" for run in range(config["comparison"]["runs"])]
-    for seed, file in enumerate(files, config["seed"]):
+    seed, draws, settings = config["seed"], prepared.draws[0], config["comparison"]
+    ends = []
+    for number, run in enumerate(settings["runs"]):
+        file = work / f"comparison-{number}.pt"
         if not file.exists():
             network.load_state_dict(begun)
             draws.rng = draws.batches.rng = np.random.default_rng([seed, 0])
-            train_decoder(network, prepared.words, draws, checks, config, seed, file, "comparison")
-    ends = [torch.load(file) for file in files]
+            train_decoder(network, prepared.words, draws, checks, config | {"comparison": settings | run}, seed, file, "comparison")
+        ends.append(torch.load(file))
     network.load_state_dict({name: sum(end[name] for end in ends) / len(ends) if value.is_floating_point() else value
                              for name, value in begun.items()})  # fmt: skip
     print("  ladders of the mean", json.dumps(checks["ladders"](network, prepared.words)), flush=True)

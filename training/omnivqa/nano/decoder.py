@@ -475,8 +475,8 @@ def batch_logits(network, words: Phrases, statistics, features, positions, turns
 
 
 def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Check | LadderCheck"], config: dict, seed: int, out: Path, stage: str, before=None) -> None:
-    """Trains projectors and language model on `draws`, in all stages but `decoder` the key-frame tower too, at its own rate, and
-    in `comparison` the rating alone. A running average of the weights is what is measured and written to `out`. `before` is the network whose answers are kept
+    """Trains projectors and language model on `draws`, in all stages but `decoder` the key-frame tower too, at its own rate.
+    A running average of the weights is what is measured and written to `out`. `before` is the network whose answers are kept
     beside what is learned of ladders, if any."""
     torch.manual_seed(seed)
     joint = stage != "decoder"
@@ -493,7 +493,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
     optimizer = torch.optim.AdamW(groups, settings["learning_rate"], (0.9, 0.98), weight_decay=settings["weight_decay"])
     batch = VERSIONS * sum(draws.batches.shares)
     steps, begin = settings["samples"] // batch, time.time()
-    order = ORDERS[{"joint": "mix", "comparison": "direct"}.get(stage) or settings["order"]]
+    order = ORDERS["mix" if stage == "joint" else settings["order"]]
     average = [p.detach().clone() for p in parameters]
     # The tower's norm keeps the statistics it was given; the rest behaves the same in both modes.
     network.eval()
