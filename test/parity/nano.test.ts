@@ -15,16 +15,22 @@ it('gives the same record of a clip on WebGPU as on the CPU', { timeout: 300_000
   const clip = join(temporaryDirectory(), 'clip.mp4');
   // 2 s to 6 s: a blur comes and goes.
   ffmpeg('-ss', '2', '-t', '4', '-i', sample, '-vf', 'scale=640:360', '-c:v', 'libx264', '-crf', '30', clip);
+  const encode = join(temporaryDirectory(), 'encode.mp4');
+  ffmpeg('-t', '1', '-i', clip, '-c:v', 'libx264', '-crf', '38', encode);
   const records: Assessment[] = [];
+  const encodes: Assessment[] = [];
   for (const provider of ['cpu', 'webgpu'] as const) {
     const model = await loadEngineModel('nano', { provider });
     try {
       expect(model.omni.choice.provider).toBe(provider);
       records.push(await assessVideo(clip, model));
+      encodes.push(await assessVideo(encode, model, { closely: true }));
     } finally {
       await model.dispose();
     }
   }
+  expect(Math.abs(encodes[0]!.score! - encodes[1]!.score!)).toBeLessThan(0.01);
+  expect(encodes[0]!.model.comparison).toBe(encodes[1]!.model.comparison);
   const [cpu, gpu] = records as [Assessment, Assessment];
   expect(Math.abs(gpu.score! - cpu.score!)).toBeLessThan(0.01);
   expect(gpu.timeline.length).toBe(cpu.timeline.length);
