@@ -159,7 +159,8 @@ export const sourceOf = <D extends number | null>(
 export const sourceLine = (
   { path, mos }: { readonly path: string; readonly mos: number },
   excerpt: ExcerptFacts | null,
-): string => `The source itself, ${printable(path)}${excerpt ? ', in the excerpt' : ''}: MOS ${mos.toFixed(2)}.`;
+): string =>
+  `The source itself, ${printable(path)}${excerpt ? ', in the excerpt' : ''}: MOS ${mos.toFixed(2)}.`;
 
 /** Where a record's clip ends, s. */
 export const durationOf = ({ video, timeline }: Assessment): number =>

@@ -74,3 +74,13 @@ it('shows the name of a second model as text', async () => {
   const legend = stage.view.getByRole('list', { name: 'Which model said what' });
   await legend.getByText(`${id}, 1 window`).waitFor();
 });
+
+it('says that the scores of an encode are for comparing', async () => {
+  stage = await studio.stage({ height: 1400 });
+  const model = { id: 'omnivqa-nano', revision: 'v0', precision: 'fp32', provider: 'cpu', compiler: '1' };
+  const patch = { model: { ...model, closely: true, comparison: 'v1' } as const };
+  await stage.open({ record: { seconds: 10 }, patch });
+  const said = stage.view.getByText('for comparing encodes');
+  await said.waitFor();
+  expect(await said.getAttribute('title')).toBe('v1');
+});
