@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { Measured } from '../../comparison/advice.ts';
 import type { FileEncode } from '../../comparison/encodes.ts';
+import { newestWeights } from '../../comparison/weights.ts';
 import type { EncodeFacts } from '../../protocol/engine.ts';
 import { Owner } from '../disposables.ts';
 import { settingsFor } from '../settings.ts';
@@ -34,6 +35,8 @@ export interface EncodeResult extends Measured {
   /** Seconds of the clip encoded per second; null where the clip does not tell its duration. */
   readonly speed: number | null;
   readonly model: string;
+  /** {@link weightsOf} its record; undefined in results of earlier versions. */
+  readonly weights?: string;
   /** Against the source; null where this ffmpeg can not tell, or the two are not frame for frame the same. */
   readonly metrics: EncodeFacts['metrics'];
   /** Whether the encode is frame for frame its source; else it is held against nothing. */
@@ -82,7 +85,10 @@ export class EncodeResults extends Owner {
     const result = same ?? known.at(-1);
     if (!result) return null;
     if (!same) return { result, stale: 'settings' };
-    if (result.model !== settingsFor(document).model) return { result, stale: 'model' };
+    const { model, weights } = result;
+    if (model !== settingsFor(document).model || weights !== newestWeights(this.#all(), model)) {
+      return { result, stale: 'model' };
+    }
     const file = await stat(result.source.path).catch(() => null);
     const changed = !file || file.size !== result.source.size || file.mtimeMs !== result.source.mtime;
     return { result, stale: changed ? 'source' : null };
@@ -97,12 +103,16 @@ export class EncodeResults extends Owner {
   }
 
   /**
-   * Every result of a document that was measured on one clip as it was, or on the same parts of it, with one model, the
-   * newest of each settings.
+   * Every result of a document that was measured on one clip as it was, or on the same parts of it, with one model and
+   * its weights, the newest of each settings.
    */
-  like(document: vscode.Uri, { source, excerpt, model }: EncodeResult): readonly EncodeResult[] {
+  like(document: vscode.Uri, { source, excerpt, model, weights }: EncodeResult): readonly EncodeResult[] {
     const all = this.#of(document).filter(
-      (one) => isSameFile(one.source, source) && one.excerpt?.path === excerpt?.path && one.model === model,
+      (one) =>
+        isSameFile(one.source, source) &&
+        one.excerpt?.path === excerpt?.path &&
+        one.model === model &&
+        one.weights === weights,
     );
     return [...new Map(all.map((one) => [one.settings, one])).values()];
   }
@@ -119,6 +129,10 @@ export class EncodeResults extends Owner {
 
   #of(document: vscode.Uri): readonly EncodeResult[] {
     return this.#memory.get<Record<string, EncodeResult[]>>(key, {})[document.toString()] ?? [];
+  }
+
+  #all(): EncodeResult[] {
+    return Object.values(this.#memory.get<Record<string, EncodeResult[]>>(key, {})).flat();
   }
 
   async #set(document: vscode.Uri, results: readonly EncodeResult[]): Promise<void> {

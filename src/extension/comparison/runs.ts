@@ -5,6 +5,7 @@ import { mosOf } from '../../assessment/pooling.ts';
 import type { Assessment } from '../../assessment/record.ts';
 import type { FileEncode } from '../../comparison/encodes.ts';
 import { type SearchResult, searchCrf } from '../../comparison/search.ts';
+import { weightsOf } from '../../comparison/weights.ts';
 import type { EncodeFacts, EncodeState } from '../../protocol/engine.ts';
 import { OmniError, type SerializedError } from '../../protocol/errors.ts';
 import { reviveError } from '../../protocol/rpc.ts';
@@ -320,6 +321,7 @@ function resultOf(
     bytes,
     speed,
     model: settingsFor(document).model,
+    weights: weightsOf(record.model),
     metrics,
     aligned: alignment === null,
     problems: alignment ? [...problems, alignment.message] : problems,
