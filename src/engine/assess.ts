@@ -109,6 +109,7 @@ export async function assessVideo(
 ): Promise<Assessment> {
   const started = performance.now();
   const { config } = model;
+  const rater = (closely && (await model.comparison?.load())) || model;
   const { value: info, problems } = await probeVideo(path, signal ? { signal } : {});
   if (content && content.fingerprint !== info.fingerprint) throw replaced(path);
 
@@ -143,7 +144,6 @@ export async function assessVideo(
     branches,
     thresholds,
   };
-  const rater = (closely && (await model.comparison?.load())) || model;
   const keysPerSecond = closely ? evenKeys(rater.config.omnivqa.comparisonKeyFrames, info.fps) : 1;
   const plan = { ...framePlan(model, info), keysPerSecond };
   const windowFrames = plan.windowSeconds * keyInterval(info.fps);
