@@ -237,7 +237,8 @@ export class EngineClient<R> {
     await setImmediate();
     const child = fork(entry, [store], {
       execPath,
-      execArgv: [],
+      // What ffmpeg sends is garbage soon, outside a heap that is small: by its size V8 would collect that seven times a window.
+      execArgv: ['--initial-old-space-size=128'],
       env: { ...env, ...(execPath === process.execPath ? { ELECTRON_RUN_AS_NODE: '1' } : {}) },
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
