@@ -1,7 +1,8 @@
 """Source clips and photos: the manifest, the split by source, and photos turned into clips.
 
 A sources folder holds `manifest.json` with an `items` list; each item names a `file` (relative), a `content`, a
-`kind` (`video` or `photo`), its `source_repo`, `licence`, `width`, `height` and, for videos, `fps` and `frames`.
+`kind` (`video` or `photo`), its `source_repo`, `licence`, `width`, `height` and, for videos, `fps` and `frames`. It may say
+`held_out` (true or false): on which side it is, where the split is not to decide.
 """
 
 import json
@@ -35,8 +36,10 @@ class Source:
 
 
 def is_held_out(item: dict, counts: Counter) -> bool:
-    """A third of the sources, chosen by a hash of the repository's name, so that no two files of one repository
-    fall on different sides; only collections of unrelated contents are split by the content's name."""
+    """What the manifest says, else a third of the sources, chosen by a hash of the repository's name, so that no two files of
+    one repository fall on different sides; only collections of unrelated contents are split by the content's name."""
+    if "held_out" in item:
+        return item["held_out"]
     repository = item["source_repo"]
     key = item["content"] if counts[item["kind"], repository] > COLLECTION_SIZE else repository
     return zlib.crc32(key.encode()) % 3 == 2
