@@ -1,6 +1,12 @@
 #!/usr/bin/env node
+import { setFlagsFromString } from 'node:v8';
 import { exit, unread } from './io.ts';
 import { run } from './main.ts';
+
+// What ffmpeg sends is garbage soon, outside a heap that is small: by its size V8 would collect that seven times a window.
+// The engine's process has a flag for it when it is started (client.ts); this one is not started by us. V8 reads it at
+// every collection; where Electron runs Node, flags may be sealed by now.
+if (!process.versions.electron) setFlagsFromString('--heap-growing-percent=300');
 
 const controller = new AbortController();
 const interrupt = () => {

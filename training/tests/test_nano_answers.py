@@ -183,12 +183,25 @@ def test_what_a_network_said_before_is_kept(nano):
     assert changed > same and parts["kept"] > 0
 
 
+def test_twins_are_held_to_one_score(nano):
+    words = nano[2]
+    torch.manual_seed(3)
+    asked = turns(words)
+    said = [torch.randn(*turn.ids.shape, 1024) for turn in asked]
+    alone, _ = answers_loss(words, asked, said, labels(), 2)
+    loss, parts = answers_loss(words, asked, said, labels(), 2, twins=True)
+    assert loss > alone and parts["twins"] > 0
+    _, parts = answers_loss(words, asked, [logits[::2].repeat_interleave(2, 0) for logits in said], labels(), 2, twins=True)
+    assert parts["twins"] == 0
+
+
 def test_ladders_are_not_held_to_what_was_said_before(nano, tmp_path):
     network, _, words = nano
     known = Labels(*(torch.cat([getattr(labels(), name)] * 2) for name in Labels.__dataclass_fields__))
     batch = torch.randn(VERSIONS, 1, 144, 280), torch.zeros(VERSIONS, 0, 8), torch.zeros(VERSIONS, 0, dtype=torch.long), known
-    draws = SimpleNamespace(scored=None, laddered=[None], batches=SimpleNamespace(shares=[1]), windows=lambda groups, ladders: batch)
-    settings = {"samples": VERSIONS, "window_share": 1, "photo_share": 0, "learning_rate": 0, "tower_rate": 0, "weight_decay": 0, "notes": 1}
+    draws = SimpleNamespace(scored=None, laddered=[None], batches=SimpleNamespace(shares=[1]), windows=lambda groups, ladders, twins: batch)
+    settings = {"samples": VERSIONS, "window_share": 1, "photo_share": 0, "learning_rate": 0, "tower_rate": 0, "weight_decay": 0,
+                "notes": 1, "twins": False}  # fmt: skip
     # Whatever this is asked fails.
     before = object()
     for share, asked in ((1, nullcontext()), (0, pytest.raises(AttributeError))):

@@ -39,6 +39,11 @@ def test_a_collection_is_split_by_content():
     assert 10 <= sum(is_held_out(item, counts) for item in items) <= 30
 
 
+def test_a_manifest_decides_where_it_says_so():
+    items = [{"kind": "photo", "source_repo": "a/b", "content": f"c{n}", "held_out": bool(n % 2)} for n in range(20)]
+    assert [is_held_out(item, Counter()) for item in items] == [bool(n % 2) for n in range(20)]
+
+
 def test_soft_levels_average_to_the_score():
     scores = torch.tensor([0.0, 10, 25, 62.5, 99, 100])
     weights = soft_levels(scores)

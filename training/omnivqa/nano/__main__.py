@@ -91,17 +91,18 @@ def train(sources_folder: Path, opinions: Path | None, start: Path | None, work:
         init_decoder(network, torch.load(work / "vision.pt")["heads"], frame_tokens(network, prepared.stills, some))
     else:
         del stages["decoder"]
-        config = config | {"joint": config["joint"] | {"samples": config["joint"]["start_samples"]}}
+        config = config | {"joint": config["joint"] | config["joint"]["start"]}
     for stage, file in stages.items():
         if not file.exists() and config[stage]["samples"]:
             train_decoder(network, prepared.words, prepared.draws[0], prepared.checks, config, seed, file, stage, begun)
         if file.exists():
             network.load_state_dict(torch.load(file))
     if begun is not None:
-        # The mean forgets less than the end (WiSE-FT; Wortsman et al., CVPR 2022).
-        earlier, share = begun.state_dict(), config["joint"]["start_share"]
-        network.load_state_dict({name: value.lerp(earlier[name], share) if value.is_floating_point() else value
-                                 for name, value in network.state_dict().items()})  # fmt: skip
+        # What is asked changes with the tower alone; and a mean forgets less than the end (WiSE-FT; Wortsman et al., CVPR 2022).
+        ended, earlier, share = network.tower.state_dict(), begun.tower.state_dict(), config["joint"]["share"]
+        mean = {name: value.lerp(earlier[name], share) if value.is_floating_point() else value for name, value in ended.items()}
+        network.load_state_dict(begun.state_dict())
+        network.tower.load_state_dict(mean)
     quiet = answer_clean(network, prepared.words, load_stills(work / "stills_clean"), prepared.made.side(True))
     answers = answer_draws(network, prepared.words, prepared.draws[1], settings["calibration_batches"])
     network.config = calibrated(network.config, calibrate(*answers, quiet))

@@ -28,6 +28,8 @@ OUTSIDE = 0.3
 LADDER_WEIGHT = 2.0
 # How much it counts to say what the network said that training goes on from.
 KEPT_WEIGHT = 1.0
+# Of a point of 100 between the scores of one clip that is seen twice.
+TWIN_WEIGHT = 0.05
 
 
 @dataclass(frozen=True)
@@ -228,10 +230,10 @@ def turn_logits(network, prefix: torch.Tensor, turns: list[torch.Tensor]) -> lis
 
 
 def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], labels: Labels, group: int, ladders: bool = False,
-                 graded: bool = True, before: list[torch.Tensor] | None = None) -> tuple[torch.Tensor, dict]:  # fmt: skip
+                 graded: bool = True, before: list[torch.Tensor] | None = None, twins: bool = False) -> tuple[torch.Tensor, dict]:  # fmt: skip
     """The loss of a batch of whole groups of `group` versions of one content each, and its parts by choice; in `ladders`
     of one encoder's settings order counts for more, and however little two rungs differ. Where the targets are not
-    `graded`, nothing else of them counts.
+    `graded`, nothing else of them counts. `twins` are one clip, one after the other: their scores should be the same.
 
     `before` are the logits of the network that training goes on from: answers stay near its own (after Li and Hoiem,
     "Learning without Forgetting", ECCV 2016)."""
@@ -258,6 +260,10 @@ def answers_loss(words: Phrases, turns: list[Turn], logits: list[torch.Tensor], 
                 of_group, weight = (order_loss, LADDER_WEIGHT) if ladders else (rank_loss, 1.0)
                 if groups:
                     loss = loss + weight * torch.stack([of_group(*each) for each in groups]).mean()
+                if twins:
+                    apart = score_of(chosen).unflatten(0, (-1, 2)).diff(dim=1).abs().mean()
+                    parts["twins"] = apart.item()
+                    loss = loss + TWIN_WEIGHT * apart
             else:
                 each = -(choice.wanted * chosen.log_softmax(-1)).sum(1)
                 weight = choice.asked.float()

@@ -254,15 +254,20 @@ class Draws:
                         torch.tensor([[0, 0, GRID, GRID]] * count), nothing.bool(), nothing - 100)  # fmt: skip
         return statistics[:, None], torch.zeros(count, 0, self.photo_clips.shape[-1]), torch.zeros(count, 0, dtype=torch.long), labels
 
-    def windows(self, groups: int, ladders: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
-        """Windows of rendered clips with their own motion; with `ladders` rungs of one ladder in each group."""
+    def windows(self, groups: int, ladders: bool, twins: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Labels]:
+        """Windows of rendered clips with their own motion; with `ladders` rungs of one ladder in each group, with `twins` each
+        window twice, the one after the other, its fragments cut in two of the ways that were rendered."""
         part, rng = self.clips, self.rng
         drawn = draw_windows(self.laddered, groups, rng, "ladder") if ladders else draw_windows(self.windowed, groups, rng)
+        if twins:
+            drawn = [item for at in range(0, len(drawn), VERSIONS) for item in drawn[at : at + VERSIONS // 2] for _ in range(2)]
         rows = torch.tensor([item.rows for _, item in drawn])
         count, seconds = rows.shape
         # Rungs of a ladder are seen alike, so that nothing but the encoder's setting tells them apart.
         apart = groups if ladders else count
         jitter = torch.from_numpy(rng.integers(0, part.fragments.shape[1], (apart, seconds))).repeat_interleave(count // apart, 0)
+        if twins:
+            jitter[1::2] = (jitter[::2] + 1) % part.fragments.shape[1]
         statistics = torch.cat([part.squash[rows], part.fragments[rows, jitter]], -1).float()
         features = torch.stack([self.clip_motion[clip.name][item.frames] for clip, item in drawn])
         rate = drawn[0][0].meta["rate"]
@@ -502,7 +507,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
         rating, localisation = order[int(step >= FIRST_PART * steps)]
-        ladders, graded = False, True
+        ladders, graded, twins = False, True, False
         sort = rng.random() if rating else 1.0
         people = draws.scored is not None and sort < settings["photo_share"]
         if people and draws.photo_ladders is not None and rng.random() < settings["ladder_share"]:
@@ -513,7 +518,8 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
             statistics, features, positions, labels = draws.photos(batch)
         elif sort < settings["photo_share"] + settings["window_share"]:
             ladders = bool(draws.laddered) and rng.random() < settings["ladder_share"]
-            statistics, features, positions, labels = draws.windows(sum(draws.batches.shares), ladders)
+            twins = settings["twins"] and not ladders
+            statistics, features, positions, labels = draws.windows(sum(draws.batches.shares), ladders, twins)
         else:
             statistics, features, positions, labels = draws.frames()
         turns = []
@@ -530,7 +536,7 @@ def train_decoder(network, words: Phrases, draws: Draws, checks: dict[str, "Chec
             with torch.no_grad():
                 # Ladders are there to change what is said of them.
                 said = None if before is None or ladders else batch_logits(before, *seen, tower=False)
-        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders, graded, said)
+        loss, parts = answers_loss(words, turns, logits, labels, VERSIONS, ladders, graded, said, twins)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
