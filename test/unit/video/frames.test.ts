@@ -61,9 +61,7 @@ describe('pixels equal Pillow’s bicubic of the decoded frames', () => {
       } as const;
       for (const [name, [made, expected]] of Object.entries(pairs)) {
         const { mean, beyond2 } = pixelDifference(made, expected);
-        // Small motion frames are made of averages of boxes (geometry.ts), twice as many of which may be a little off.
-        const most = name.includes('motion') ? 0.002 : 0.001;
-        expect({ side, name, mean: mean <= 0.5 || mean, beyond2: beyond2 <= most || beyond2 }).toEqual({
+        expect({ side, name, mean: mean <= 0.5 || mean, beyond2: beyond2 <= 0.001 || beyond2 }).toEqual({
           side,
           name,
           mean: true,
