@@ -123,10 +123,14 @@ export async function askSpans(
       let rating: Rating | null = null;
       const probing = words !== null && wanted > 0;
       let clipEnd = 0;
-      if (probing) {
+      if (probing && rated) {
+        // The rating's tail is forgotten like a question's: one run instead of two.
+        const begun = context.length;
+        rating = { ...(await rate(model, context, [...opening, ...tail], signal)), problems };
+        clipEnd = begun + pieceTokens(opening);
+      } else if (probing) {
         await append(model, context, opening, signal);
         clipEnd = context.length;
-        if (rated) rating = { ...(await rate(model, context, tail, signal)), problems };
       } else if (rated) {
         // Nothing else is asked about this span: one run instead of two.
         rating = { ...(await rate(model, context, [...opening, ...tail], signal)), problems };

@@ -1,8 +1,17 @@
 /** One decode of a video: the pixels the networks see, window by window, with the time and type of every frame. */
+import { availableParallelism } from 'node:os';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { capture, composeArguments, inputUrl, keepAllFrames, locateFfmpeg, Supervised } from './ffmpeg.ts';
 import { inputLimits, maxPixels, seekMargin, seekStep } from './formats.ts';
-import { boxSize, cutFragments, type Size, sentSize, shrinkBeforeRgb, targetSize } from './geometry.ts';
+import {
+  boxSize,
+  cutFragments,
+  cutFragmentsGbr,
+  type Size,
+  sentSize,
+  shrinkBeforeRgb,
+  targetSize,
+} from './geometry.ts';
 import { NutReader } from './nut.ts';
 import { firstFrameTime } from './origin.ts';
 import { fingerprint, type VideoInfo } from './probe.ts';
@@ -139,6 +148,15 @@ const aheadFrames = 256;
 
 /** Frames that ffmpeg may hold back to interleave the streams, in its microseconds of a time base of 1/1000. */
 const interleave = 16_000;
+
+/**
+ * Left to itself ffmpeg decodes as many frames at once as there are cores, and one: with few cores some of them wait
+ * for each other, and a second in twelve is lost.
+ */
+const fewestThreads = 6;
+
+const decodingThreads = (): readonly string[][] =>
+  availableParallelism() + 1 < fewestThreads ? [['-threads', String(fewestThreads)]] : [];
 
 interface FrameLine {
   /** Time stamp in units of the stream's time base, NaN where the frame has none. */
@@ -359,6 +377,7 @@ async function* decodeWindows(
           ['-v', 'repeat+level+info'],
           ...inputLimits,
           ['-max_pixels', String(maxPixels)],
+          ...decodingThreads(),
           // A frame of another size is scaled by the same graph; a new graph would count frames from 0 again.
           ['-reinit_filter', '0'],
           ...(landing
@@ -531,11 +550,13 @@ async function* decodeWindows(
         return;
       }
       const at = stream - 1;
-      const { view, target, resampler, sentBytes, canvas } = views[at]!;
+      const { view, target, sent, resampler, sentBytes, canvas } = views[at]!;
       const filling = fillingAt(Math.floor(keyFrames[at]! / keysPerWindow));
       const offset = (filling.keys[at]! * viewCount + at) * viewBytes;
       if (view.kind === 'squash') resampler.fromGbr(sentBytes, filling.keyPixels, offset);
-      else {
+      else if (sent.width === target.width && sent.height === target.height) {
+        cutFragmentsGbr(sentBytes, target, view, filling.keyPixels, offset);
+      } else {
         resampler.fromGbr(sentBytes, canvas, 0);
         cutFragments(canvas, target, view, filling.keyPixels, offset);
       }

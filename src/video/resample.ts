@@ -114,8 +114,8 @@ export class Resampler {
     if (!this.#horizontal) return source;
     const { first, count, values, taps } = this.#horizontal;
     const { inputWidth, width } = this;
-    // Math.imul and | 0 keep the sums integers for the compiler, and four lines share each weight: written plainly,
-    // the loop takes three times as long.
+    // Math.imul and | 0 keep the sums integers for the compiler, four lines share each weight, and two weights a turn:
+    // written plainly, the loop takes four times as long.
     const whole = lines - (lines % 4);
     for (let x = 0; x < width; x++) {
       const start = first[x]!;
@@ -130,12 +130,22 @@ export class Resampler {
         let sum1 = half;
         let sum2 = half;
         let sum3 = half;
-        for (let k = weights, end = weights + length; k < end; k++) {
+        const end = weights + length;
+        let k = weights;
+        for (; k + 2 <= end; k += 2, at0 += 2, at1 += 2, at2 += 2, at3 += 2) {
           const weight = values[k]!;
-          sum0 = (sum0 + Math.imul(source[at0++]!, weight)) | 0;
-          sum1 = (sum1 + Math.imul(source[at1++]!, weight)) | 0;
-          sum2 = (sum2 + Math.imul(source[at2++]!, weight)) | 0;
-          sum3 = (sum3 + Math.imul(source[at3++]!, weight)) | 0;
+          const next = values[k + 1]!;
+          sum0 = (sum0 + ((Math.imul(source[at0]!, weight) + Math.imul(source[at0 + 1]!, next)) | 0)) | 0;
+          sum1 = (sum1 + ((Math.imul(source[at1]!, weight) + Math.imul(source[at1 + 1]!, next)) | 0)) | 0;
+          sum2 = (sum2 + ((Math.imul(source[at2]!, weight) + Math.imul(source[at2 + 1]!, next)) | 0)) | 0;
+          sum3 = (sum3 + ((Math.imul(source[at3]!, weight) + Math.imul(source[at3 + 1]!, next)) | 0)) | 0;
+        }
+        if (k < end) {
+          const weight = values[k]!;
+          sum0 = (sum0 + Math.imul(source[at0]!, weight)) | 0;
+          sum1 = (sum1 + Math.imul(source[at1]!, weight)) | 0;
+          sum2 = (sum2 + Math.imul(source[at2]!, weight)) | 0;
+          sum3 = (sum3 + Math.imul(source[at3]!, weight)) | 0;
         }
         const to = y * width + x;
         out[to] = clip8(sum0);

@@ -26,9 +26,7 @@ export function motionGraph(
   const scalar = (value: number) => graph.constant('float32', [value], []);
   const ints = (...values: number[]) => graph.constant('int64', values);
   const scaled = graph.node('Mul', [floats, scalar(2 / 255)]);
-  const planes = graph.node('Transpose', [graph.node('Sub', [scaled, scalar(1)])], { perm: [3, 0, 1, 2] });
-  let x = graph.node('Unsqueeze', [planes, ints(0)]);
-  if (motion.input === 'rgb_logdiff') x = graph.node('Concat', [x, logDifference(graph, x)], { axis: 1 });
+  const centred = graph.node('Sub', [scaled, scalar(1)]);
 
   const half = (kernel: number) => Math.floor(kernel / 2);
   const conv = (
@@ -58,8 +56,66 @@ export function motionGraph(
 
   const stem = 'model.slowfast.feature_extraction.0.multipathway_blocks.1';
   const channels = motion.channels * (motion.input === 'rgb_logdiff' ? 2 : 1);
-  const stemShape = [motion.stemWidth, channels, ...motion.stemKernel] as const;
-  x = relu(conv(x, `${stem}.conv`, `${stem}.norm`, stemShape, motion.stemStride));
+  const [stemTime, ...stemKernel] = motion.stemKernel;
+  /** With the log differences beside it, where the branch takes them. */
+  const seen = (video: string, time: number) =>
+    motion.input === 'rgb_logdiff'
+      ? graph.node('Concat', [video, logDifference(graph, video, time)], { axis: 1 })
+      : video;
+  const throughTime = () => {
+    const planes = graph.node('Transpose', [centred], { perm: [3, 0, 1, 2] });
+    const video = seen(graph.node('Unsqueeze', [planes, ints(0)]), 2);
+    const shape = [motion.stemWidth, channels, ...motion.stemKernel] as const;
+    return relu(conv(video, `${stem}.conv`, `${stem}.norm`, shape, motion.stemStride));
+  };
+  /**
+   * The same, frame by frame: what each frame adds to its neighbours at once, as channels, and then the sum. On the CPU
+   * onnxruntime writes out every patch of a convolution in three dimensions: half a gigabyte for 10 s of Nano's
+   * frames, and twice the time.
+   */
+  const frameByFrame = () => {
+    const frames = seen(graph.node('Transpose', [centred], { perm: [0, 3, 1, 2] }), 0);
+    const width = motion.stemWidth;
+    const affine = normAffine(weights, `${stem}.norm`, motion.normEps);
+    const area = stemKernel[0]! * stemKernel[1]!;
+    const filters = weights.computed(
+      graph,
+      `${stem}.conv.taps`,
+      [stemTime * width, channels, ...stemKernel],
+      () => {
+        const values = weights.values(`${stem}.conv.weight`);
+        const taps = new Float32Array(values.length);
+        for (let i = 0; i < values.length; i++) {
+          // From [width, channels, time, area] to [time, width, channels, area].
+          const at = i % area;
+          const tap = Math.floor(i / area) % stemTime;
+          const plane = Math.floor(i / (area * stemTime));
+          taps[(tap * width * channels + plane) * area + at] =
+            values[i]! * affine().scale[Math.floor(plane / channels)]!;
+        }
+        return taps;
+      },
+    );
+    const pads = stemKernel.map(half);
+    const each = graph.node('Conv', [frames, filters], {
+      kernel_shape: stemKernel,
+      strides: motion.stemStride.slice(1),
+      pads: [...pads, ...pads],
+    });
+    const reach = half(stemTime);
+    const padded = graph.node('Pad', [each, ints(reach, 0, 0, 0, reach, 0, 0, 0)]);
+    const tap = (i: number) => {
+      const end = i < 2 * reach ? i - 2 * reach : 2 ** 31 - 1;
+      return graph.node('Slice', [padded, ints(i, i * width), ints(end, (i + 1) * width), ints(0, 1)]);
+    };
+    const sum = Array.from({ length: stemTime }, (_, i) => tap(i)).reduce((a, b) =>
+      graph.node('Add', [a, b]),
+    );
+    const shift = weights.computed(graph, `${stem}.conv.moved`, [width, 1, 1], () => affine().shift);
+    const video = relu(graph.node('Add', [sum, shift]));
+    return graph.node('Unsqueeze', [graph.node('Transpose', [video], { perm: [1, 0, 2, 3] }), ints(0)]);
+  };
+  let x = portable ? throughTime() : frameByFrame();
   const poolPads = motion.poolKernel.map(half);
   x = graph.node('MaxPool', [x], {
     kernel_shape: motion.poolKernel,
@@ -91,14 +147,14 @@ export function motionGraph(
 }
 
 /**
- * log(1 + 128·|x_t − x_{t−1}|) − 1 of [1,C,T,S,S] along time. The first frame has no predecessor and copies the
+ * log(1 + 128·|x_t − x_{t−1}|) − 1 of frames along `time`, their axis. The first frame has no predecessor and copies the
  * second's difference; alone, its difference is that of no change, −1.
  */
-function logDifference(graph: Graph, x: string): string {
+function logDifference(graph: Graph, x: string, time: number): string {
   const ints = (...values: number[]) => graph.constant('int64', values);
   const slice = (value: string, from: number, to: number) =>
-    graph.node('Slice', [value, ints(from), ints(to), ints(2)]);
-  const concat = (...values: string[]) => graph.node('Concat', values, { axis: 2 });
+    graph.node('Slice', [value, ints(from), ints(to), ints(time)]);
+  const concat = (...values: string[]) => graph.node('Concat', values, { axis: time });
   const end = 2 ** 31 - 1;
   const previous = concat(slice(x, 0, 1), slice(x, 0, -1));
   const change = graph.node('Abs', [graph.node('Sub', [x, previous])]);
