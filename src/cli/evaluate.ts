@@ -8,10 +8,11 @@ import type { EngineModel } from '../engine/models.ts';
 import { cacheDirectory } from '../engine/paths.ts';
 import { ResultCache } from '../engine/results.ts';
 import { chatRoadRows, chatRoadTables, type KnownQuestion, knownQuestions } from '../evaluation/chat_road.ts';
-import { fineGrainedTables, localisationReport } from '../evaluation/fine_grained.ts';
+import { fineGrainedTables, judgedCandidates, localisationReport } from '../evaluation/fine_grained.ts';
 import { guessScale, type LabelScale, parseLabels } from '../evaluation/labels.ts';
 import { rateAgreement, ratingTables } from '../evaluation/rating.ts';
 import { markdownTables, type Table, textTables } from '../evaluation/tables.ts';
+import { type ProbedStep, stepGap } from '../model/segments.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { errorText, exit, type Io, ProgressLine, serialized } from './io.ts';
@@ -40,6 +41,8 @@ export interface FineGrainedFlags extends EvaluateFlags {
   readonly truth: string;
   /** `record`: what assessing finds; `chat`: what is answered when it is asked. */
   readonly road: 'record' | 'chat';
+  /** Where to write what could be a distortion, for `python -m omnivqa.nano segments`. */
+  readonly candidates?: string;
   readonly questions: number;
   readonly seed: number;
 }
@@ -97,15 +100,17 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
       'Name a model that localises; the rating of any model is measured by `evaluate rating`.',
     );
   };
-  return evaluate(
-    flags,
-    lines,
-    ({ file }) => join(folder, file),
-    localises,
-    io,
-    (assessed, model) => {
-      const report = localisationReport(
-        assessed.map(({ item, record }) => {
+  const candidates = flags.candidates === undefined ? undefined : await OutputFile.open(flags.candidates);
+  try {
+    return await evaluate(
+      // What is kept of earlier results does not say what the steps were.
+      candidates ? { ...flags, cache: false } : flags,
+      lines,
+      ({ file }) => join(folder, file),
+      localises,
+      io,
+      async (assessed, model) => {
+        const clips = assessed.map(({ item, record }) => {
           const [frames, seconds] = item.clip.rate.split('/').map(Number);
           return {
             path: item.file,
@@ -115,14 +120,22 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
             truth: item.distortions,
             said: record.distortions ?? [],
           };
-        }),
-      );
-      return {
-        json: { schema: 'omnivqa/evaluation-fine-grained@1', model, truths: lines.length, ...report },
-        tables: fineGrainedTables(report),
-      };
-    },
-  );
+        });
+        const report = localisationReport(clips);
+        const judged = clips.map((clip, i) => {
+          const { steps, record } = assessed[i]!;
+          return judgedCandidates(clip, steps, stepGap(record.video.fps));
+        });
+        await candidates?.write(judged.map((one) => `${safeJson(one)}\n`).join(''));
+        return {
+          json: { schema: 'omnivqa/evaluation-fine-grained@1', model, truths: lines.length, ...report },
+          tables: fineGrainedTables(report),
+        };
+      },
+    );
+  } finally {
+    await candidates?.close();
+  }
 }
 
 /** Asks questions whose answers are known. A clip that can not be read leaves its questions out. */
@@ -199,6 +212,18 @@ async function evaluateChatRoad(
   }
 }
 
+interface Assessed<Item> {
+  readonly item: Item;
+  readonly record: Assessment;
+  /** What was said about each step; none where an earlier result was taken. */
+  readonly steps: readonly ProbedStep[];
+}
+
+interface Figures {
+  readonly json: object;
+  readonly tables: readonly Table[];
+}
+
 /**
  * Assesses the clip of every item and prints what is computed from all that could be.
  *
@@ -210,17 +235,14 @@ async function evaluate<Item>(
   pathOf: (item: Item) => string,
   suits: (model: EngineModel) => void,
   io: Io,
-  figures: (
-    assessed: readonly { readonly item: Item; readonly record: Assessment }[],
-    model: Assessment['model'],
-  ) => { readonly json: object; readonly tables: readonly Table[] },
+  figures: (assessed: readonly Assessed<Item>[], model: Assessment['model']) => Figures | Promise<Figures>,
 ): Promise<number> {
   const output = flags.output === undefined ? undefined : await OutputFile.open(flags.output);
   const progress = new ProgressLine(io);
   try {
     const model = await AssessingModel.load(flags.model, flags, io, progress);
     const cache = flags.cache ? new ResultCache(join(cacheDirectory(), 'results')) : undefined;
-    const assessed: { item: Item; record: Assessment }[] = [];
+    const assessed: Assessed<Item>[] = [];
     try {
       suits(model.model);
       for (const [i, item] of items.entries()) {
@@ -228,7 +250,13 @@ async function evaluate<Item>(
         progress.show('Assessing', i, items.length, 'clips');
         try {
           await refuseKnownNonVideo(path);
-          const { record } = await model.assess(path, cache, { signal: io.signal });
+          let steps: readonly ProbedStep[] = [];
+          const { record } = await model.assess(path, cache, {
+            signal: io.signal,
+            onStep: ({ windows }) => {
+              steps = windows.flatMap(({ probes }) => probes ?? []);
+            },
+          });
           if (record.status === 'cancelled') return exit.interrupted;
           // A score of half a clip is no score of the clip that people saw.
           if (record.status === 'partial') {
@@ -239,7 +267,7 @@ async function evaluate<Item>(
               { path, findings: record.problems.map(({ message }) => message) },
             );
           }
-          assessed.push({ item, record });
+          assessed.push({ item, record, steps });
         } catch (error) {
           progress.clear();
           if (OmniError.is(error, 'cancelled')) return exit.interrupted;
@@ -256,7 +284,7 @@ async function evaluate<Item>(
     if (left > 0) {
       io.stderr.write(`${assessed.length} of ${items.length} clips assessed; the figures are theirs.\n`);
     }
-    const { json, tables } = figures(assessed, first.record.model);
+    const { json, tables } = await figures(assessed, first.record.model);
     const document =
       flags.format === 'json'
         ? `${safeJson(json, 2)}\n`

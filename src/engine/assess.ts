@@ -1,6 +1,6 @@
 import type { Assessment, Span } from '../assessment/record.ts';
 import { hdrProblems, unlikeProblems } from '../model/domain.ts';
-import { thresholdsOf } from '../model/localizer.ts';
+import { thresholdsOf } from '../model/segments.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { type FramePlan, type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';

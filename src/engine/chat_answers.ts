@@ -6,14 +6,9 @@ import { placeOf } from '../assessment/report_text.ts';
 import { clock } from '../assessment/text.ts';
 import { levelNames, severities } from '../assessment/vocabulary.ts';
 import { spatialTypes } from '../model/checkpoint/localization.ts';
-import {
-  type Details,
-  mergeProbes,
-  type ProbedStep,
-  type StepProbes,
-  thresholdsOf,
-} from '../model/localizer.ts';
+import type { Details, StepProbes } from '../model/localizer.ts';
 import type { Choice, Question } from '../model/questions.ts';
+import { asksDetails, mergeProbes, type ProbedStep, thresholdsOf } from '../model/segments.ts';
 import type { AnswerOption, AnswerPart, AnswerTarget } from '../protocol/chat.ts';
 import type { Region, Span } from '../protocol/timeline.ts';
 import type { ReadSpan, Step } from './chat_clip.ts';
@@ -240,6 +235,13 @@ class Finder {
     return isSpatial(type) ? types[type] : (stutter ?? 0);
   }
 
+  /** From how sure a second is reported; null where whole runs of seconds are judged. */
+  #least(type: Type | null): number | null {
+    const { spatial, temporal, segments } = this.#thresholds;
+    if (type === 'stutter') return temporal;
+    return segments ? null : spatial;
+  }
+
   #surest(seen: readonly Seen[], type: Type | null): Seen {
     return seen.reduce((a, b) => (this.#chance(b, type) > this.#chance(a, type) ? b : a));
   }
@@ -284,8 +286,8 @@ class Finder {
         .say(`${what} at `)
         .link(spanWords(at.step), at.step, region, type)
         .say(`${where} (${percent(share)}).`);
-      const least = type === 'stutter' ? this.#thresholds.temporal : this.#thresholds.spatial;
-      if (probability < least) {
+      const least = this.#least(type);
+      if (least !== null && probability < least) {
         sentence.say(` That is less sure than what the model reports by itself (${percent(least)}).`);
       }
     } else {
@@ -547,7 +549,7 @@ class Finder {
     const seen = await this.#look({ stutter: temporal !== null });
     const probed: ProbedStep[] = [];
     for (const { step, none, types, stutter } of seen) {
-      const likely = 1 - none >= this.#thresholds.spatial / 2;
+      const likely = asksDetails({ none }, this.#thresholds);
       const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
       const details = likely ? await this.#details(step, best) : { severity: null, places: null };
       probed.push({ start: step.start, end: step.end, probes: { none, types, stutter, ...details } });
@@ -568,11 +570,12 @@ class Finder {
         .say('Nothing that is sure enough to report in ')
         .link(spanWords(this.#read.span), this.#read.span);
       const type = texts[best] === 'none' ? null : texts[best]!;
+      const least = this.#least(null);
       sentence
         .say(type ? `; the likeliest is ${type} at ` : '; the moment that is least sure to be clean is ')
         .link(spanWords(surest.step), surest.step)
         .say(
-          ` (${percent(this.#chance(surest, null))}, ${percent(this.#thresholds.spatial)} would be reported).`,
+          ` (${percent(this.#chance(surest, null))}${least === null ? '' : `, ${percent(least)} would be reported`}).`,
         );
       return { parts: sentence.parts, options, probability: options[best]!.probability, score: null };
     }

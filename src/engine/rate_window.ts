@@ -1,7 +1,8 @@
 /** What a model says of one window. */
 import { clampScore } from '../assessment/pooling.ts';
-import { askSpans, type ProbedStep } from '../model/localizer.ts';
+import { askSpans } from '../model/localizer.ts';
 import { type Rating, rateSpans } from '../model/rater.ts';
+import type { ProbedStep } from '../model/segments.ts';
 import { type ClipTokens, everyNthKey, spanTokens } from '../model/sequence.ts';
 import type { FrameWindow } from '../video/frames.ts';
 import { windowTokens } from './clip.ts';

@@ -2,7 +2,7 @@
 import { clampScore, meanLevels, mosOf } from '../assessment/pooling.ts';
 import type { Assessment, Refinement } from '../assessment/record.ts';
 import { windowsThatMatter, withRefinements } from '../assessment/refinement.ts';
-import { thresholdsOf } from '../model/localizer.ts';
+import { thresholdsOf } from '../model/segments.ts';
 import type { Problem, SerializedError } from '../protocol/errors.ts';
 import { keyInterval, readFrames } from '../video/frames.ts';
 import { fingerprint, probeVideo } from '../video/probe.ts';

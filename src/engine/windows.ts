@@ -2,8 +2,8 @@
 import { clampScore, meanLevels, mergeSpans, mosOf, pool, type ScoredSpan } from '../assessment/pooling.ts';
 import type { Assessment } from '../assessment/record.ts';
 import { schemaId } from '../assessment/vocabulary.ts';
-import { mergeProbes, type ProbedStep, type Thresholds } from '../model/localizer.ts';
 import type { Rating } from '../model/rater.ts';
+import { mergeProbes, type ProbedStep, stepGap, type Thresholds } from '../model/segments.ts';
 import type { OmniError, Problem } from '../protocol/errors.ts';
 import { clipFindings, type WindowFindings } from '../video/frames.ts';
 import type { VideoInfo } from '../video/probe.ts';
@@ -176,7 +176,7 @@ export function compose(facts: ClipFacts, windows: readonly WindowResult[], stat
       mergeProbes(
         windows.flatMap(({ probes }) => probes ?? []),
         facts.thresholds,
-        1.5 / info.fps,
+        stepGap(info.fps),
       ),
     signals: signalsOf(windows, state.packets),
     problems: joined(found),

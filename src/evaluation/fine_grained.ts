@@ -12,6 +12,7 @@
  */
 import type { Distortion } from '../assessment/record.ts';
 import { distortionTypes, type Severity, severities } from '../assessment/vocabulary.ts';
+import { candidates, type ProbedStep } from '../model/segments.ts';
 import { type Calibration, calibrationOf } from './calibration.ts';
 import { grouped, reliabilityTable } from './rating.ts';
 import { bootstrap, type Interval } from './statistics.ts';
@@ -93,8 +94,11 @@ interface Timed {
   readonly end: number;
 }
 
-/** Intersection of two spans, seconds. */
-const overlap = (a: Timed, b: Timed) => Math.max(0, Math.min(a.end, b.end) - Math.max(a.start, b.start));
+/** Intersection of two spans, seconds. Where one begins as the other ends, rounding is no overlap. */
+const overlap = (a: Timed, b: Timed) => {
+  const common = Math.min(a.end, b.end) - Math.max(a.start, b.start);
+  return common > 1e-6 ? common : 0;
+};
 
 /** Intersection over union of two spans. */
 export function timeIou(a: Timed, b: Timed): number {
@@ -146,6 +150,29 @@ export function matchClip(clip: LocalisedClip): { readonly matches: Match[]; rea
     matches: truths.map((truth) => chosen.get(truth) ?? { clip, truth, said: null, temporal: 0, spatial: 0 }),
     alarms: said.filter((one) => !taken.has(one)),
   };
+}
+
+/**
+ * Every run of steps that could be a distortion, with what it is judged by and whether it is one: there is a true one of
+ * its type, at half of its time (intersection over union) or more and at 0.3 of its place. `near`: something is wrong at
+ * that time. What a model's judgement is fitted to (`python -m omnivqa.nano segments`).
+ */
+export function judgedCandidates(
+  { path, content, truth, duration }: Pick<LocalisedClip, 'path' | 'content' | 'truth' | 'duration'>,
+  steps: readonly ProbedStep[],
+  gap: number,
+) {
+  const found = candidates(steps, gap).map(({ distortion, features, from, to }) => {
+    const there = truth.filter((one) => spatial(one) && timeIou(one, distortion) > 0);
+    const right = there.some(
+      (one) =>
+        one.type === distortion.type &&
+        timeIou(one, distortion) >= 0.5 &&
+        placeIou(one.region, distortion.region) >= 0.3,
+    );
+    return { from, to, features, right, near: there.length > 0 };
+  });
+  return { clip: path, content, minutes: duration / 60, candidates: found };
 }
 
 /** All figures over a set of clips. */

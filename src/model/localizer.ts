@@ -1,10 +1,9 @@
-import type { Distortion } from '../assessment/record.ts';
-import { severities } from '../assessment/vocabulary.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { type Localization, type SpatialType, spatialTypes } from './checkpoint/localization.ts';
 import { softmax } from './grammar.ts';
 import { type Rating, readLevels } from './rater.ts';
 import type { DecoderContext, OmniModel } from './runtime/model.ts';
+import { asksDetails, leastPlace, thresholdsOf, wholeFrame } from './segments.ts';
 import {
   type ClipTokens,
   embedPieces,
@@ -44,12 +43,6 @@ export interface Details {
   readonly places: NonNullable<StepProbes['places']>;
 }
 
-/** When probes count as a finding; from the model's calibration. */
-export interface Thresholds {
-  readonly spatial: number;
-  readonly temporal: number;
-}
-
 export interface SpanAnswer {
   /** null for a branch that the model was not trained for. */
   readonly rating: Rating | null;
@@ -70,17 +63,6 @@ export interface AskOptions {
 /** A question with its placeholders filled. */
 const asked = (template: string, second: number, type = '') =>
   template.replaceAll('{second}', String(second)).replaceAll('{type}', type);
-
-const wholeFrame: Region = { x: 0, y: 0, width: 1, height: 1 };
-/** Places less likely than this are left out of {@link StepProbes.places}. */
-const leastPlace = 1e-3;
-
-export function thresholdsOf({ calibration }: Localization): Thresholds {
-  return {
-    spatial: calibration.spatial.threshold ?? 0.5,
-    temporal: calibration.temporal.threshold ?? 0.5,
-  };
-}
 
 /** How many probes a model answers for a span of so many seconds. */
 export function probesOf({ scope }: Localization, seconds: number): number {
@@ -270,9 +252,7 @@ export class Prober {
   async probe(second: number): Promise<StepProbes> {
     const stutter = await this.stutter(second);
     const { none, types } = await this.types(second);
-    const { calibration } = this.#words.form;
-    // Half the threshold is where a finding may still go on (see mergeProbes): below it nothing more is asked.
-    if (1 - none < (calibration.spatial.threshold ?? 0.5) / 2)
+    if (!asksDetails({ none }, thresholdsOf(this.#words.form)))
       return { none, types, severity: null, places: null, stutter };
     const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
     return { none, types, ...(await this.#detailsOf(second, best)), stutter };
@@ -387,149 +367,4 @@ function likely(places: { readonly region: Region; readonly probability: number 
   return places
     .filter(({ probability }) => probability >= leastPlace)
     .sort((a, b) => b.probability - a.probability);
-}
-
-/** One step of a clip with what was said about it. */
-export interface ProbedStep {
-  /** Seconds of presentation time; `end` is exclusive. */
-  readonly start: number;
-  readonly end: number;
-  readonly probes: StepProbes;
-}
-
-/** A run of steps that seem to have the same distortion. */
-interface Segment {
-  readonly type: SpatialType;
-  readonly steps: ProbedStep[];
-  /** Summed logarithms of each place's probability, and the place. */
-  readonly places: Map<string, { readonly region: Region; sum: number }>;
-  entered: boolean;
-}
-
-/** How much two places must overlap for one distortion to have both (intersection over union). */
-const sameArea = 0.3;
-
-/**
- * Joins what was said about single steps into distortions. A run begins and ends where its type is no longer the
- * likeliest, or lies elsewhere; it counts where one of its steps reaches the threshold, and its steps may go down to
- * half of it (hysteresis: a second in between that is less sure does not cut it). Its place is the one with the
- * highest summed log probability, its severity that of the mean distribution, its score the mean probability.
- *
- * Stutter has no place; how severe it is follows from how long it goes on: one step, two, three or more.
- *
- * @param steps In order. Steps that do not touch (`gap` seconds) are not joined.
- */
-export function mergeProbes(steps: readonly ProbedStep[], thresholds: Thresholds, gap = 1e-3): Distortion[] {
-  const found: Distortion[] = [];
-  let open: Segment | null = null;
-  const close = () => {
-    if (open?.entered) found.push(distortionOf(open));
-    open = null;
-  };
-  for (const step of steps) {
-    const { none, types, places } = step.probes;
-    const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
-    const touches = open !== null && step.start - (open as Segment).steps.at(-1)!.end <= gap;
-    const sure = 1 - none;
-    if (sure < thresholds.spatial / 2 || !places) {
-      close();
-      continue;
-    }
-    const running: Segment | null = open;
-    if (
-      running === null ||
-      !touches ||
-      (running as Segment).type !== best ||
-      overlap(bestPlace(running), places[0]!.region) < sameArea
-    ) {
-      close();
-      open = { type: best, steps: [], places: new Map(), entered: false };
-    }
-    const segment = open as unknown as Segment;
-    segment.steps.push(step);
-    segment.entered ||= sure >= thresholds.spatial;
-    addPlaces(segment, places);
-  }
-  close();
-  found.push(...stutters(steps, thresholds.temporal, gap));
-  return found.sort((a, b) => a.start - b.start || a.end - b.end);
-}
-
-function addPlaces(segment: Segment, places: NonNullable<StepProbes['places']>): void {
-  const floor = Math.log(leastPlace);
-  const said = new Map(places.map((place) => [JSON.stringify(place.region), place]));
-  for (const [key, known] of segment.places) {
-    const place = said.get(key);
-    known.sum += place ? Math.log(place.probability) : floor;
-    said.delete(key);
-  }
-  for (const [key, { region, probability }] of said) {
-    segment.places.set(key, {
-      region,
-      sum: Math.log(probability) + floor * (segment.steps.length - 1),
-    });
-  }
-}
-
-function bestPlace({ places }: Segment): Region {
-  return [...places.values()].reduce((a, b) => (b.sum > a.sum ? b : a)).region;
-}
-
-function distortionOf(segment: Segment): Distortion {
-  const { type, steps } = segment;
-  const mean = (value: (probes: StepProbes) => number) =>
-    steps.reduce((sum, { probes }) => sum + value(probes), 0) / steps.length;
-  const degrees = [0, 1, 2].map((i) => mean(({ severity }) => severity?.[i] ?? 0));
-  return {
-    type,
-    start: steps[0]!.start,
-    end: steps.at(-1)!.end,
-    region: clipped(bestPlace(segment)),
-    severity: severities[degrees.indexOf(Math.max(...degrees))]!,
-    score: Math.min(
-      1,
-      mean(({ types }) => types[type]),
-    ),
-  };
-}
-
-function stutters(steps: readonly ProbedStep[], threshold: number, gap: number): Distortion[] {
-  const found: Distortion[] = [];
-  let run: ProbedStep[] = [];
-  const chance = ({ probes }: ProbedStep) => probes.stutter ?? 0;
-  const close = () => {
-    if (run.some((step) => chance(step) >= threshold)) {
-      found.push({
-        type: 'stutter',
-        start: run[0]!.start,
-        end: run.at(-1)!.end,
-        region: wholeFrame,
-        severity: severities[Math.min(run.length, severities.length) - 1]!,
-        score: Math.min(1, run.reduce((sum, step) => sum + chance(step), 0) / run.length),
-      });
-    }
-    run = [];
-  };
-  for (const step of steps) {
-    if (run.length > 0 && step.start - run.at(-1)!.end > gap) close();
-    // A second of stutter is a second: what is less sure beside it does not lengthen it.
-    if (chance(step) >= threshold) run.push(step);
-    else close();
-  }
-  close();
-  return found;
-}
-
-function overlap(a: Region, b: Region): number {
-  const width = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
-  const height = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
-  if (width <= 0 || height <= 0) return 0;
-  const shared = width * height;
-  return shared / (a.width * a.height + b.width * b.height - shared);
-}
-
-function clipped({ x, y, width, height }: Region): Region {
-  const bound = (value: number) => Math.min(1, Math.max(0, value));
-  const [left, top] = [bound(x), bound(y)];
-  return { x: left, y: top, width: bound(x + width) - left, height: bound(y + height) - top };
 }

@@ -16,6 +16,35 @@ const calibration = Type.Object(
   strict,
 );
 
+/**
+ * How likely a run of steps is to be a distortion: a logistic function of what is known of it, and the probability from
+ * which it is reported.
+ */
+const SegmentSchema = Type.Object(
+  {
+    threshold: share,
+    bias: Type.Number(),
+    weights: Type.Object(
+      {
+        /** Of its type's log odds against nothing: their mean. */
+        mean: Type.Number(),
+        /** By how much that is more than the median around it. */
+        contrast: Type.Number(),
+        /** By how much its least sure step is surer than the steps beside it. */
+        edge: Type.Number(),
+        /** 1 where there is nothing around it. */
+        alone: Type.Number(),
+        /** How likely it is to lie in a part of the frame. */
+        local: Type.Number(),
+        /** Logarithm of the number of its steps. */
+        length: Type.Number(),
+      },
+      strict,
+    ),
+  },
+  strict,
+);
+
 /** A place as two edges: the words of the left and of the top edge, in cells of a grid. */
 const GridPlace = Type.Object(
   {
@@ -77,7 +106,13 @@ const LocalizationSchema = Type.Object(
       Type.Null(),
     ]),
     calibration: Type.Object(
-      { spatial: calibration, temporal: calibration, place: calibration, severity: calibration },
+      {
+        spatial: calibration,
+        temporal: calibration,
+        place: calibration,
+        severity: calibration,
+        segments: Type.Optional(SegmentSchema),
+      },
       strict,
     ),
   },
@@ -86,6 +121,8 @@ const LocalizationSchema = Type.Object(
 
 /** How a model is asked what is wrong where, and where in its answers the logits are read. */
 export type Localization = Static<typeof LocalizationSchema>;
+
+export type SegmentCalibration = Static<typeof SegmentSchema>;
 
 /** Reads `omnivqa.localization`; what is wrong with it is added to `findings`. */
 export function parseLocalization(value: unknown, findings: string[]): Localization | null {

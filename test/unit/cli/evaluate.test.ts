@@ -95,6 +95,23 @@ describe('omnivqa evaluate fine-grained', () => {
     expect(report.falseAlarms.minutes).toBeCloseTo(2 / 60, 10);
   });
 
+  it('writes what a judgement is fitted to, of clips that were assessed before as well', async () => {
+    temporaryCache();
+    const truth = join(shared, 'set', 'truth.jsonl');
+    const file = join(temporaryDirectory(), 'candidates.jsonl');
+    const call = ['evaluate', 'fine-grained', '--truth', truth, '--provider', 'cpu', '--threads', '1'];
+    expect((await omnivqa(call)).status).toBe(0);
+    const run = await omnivqa([...call, '--candidates', file]);
+    expect([run.status, run.stderr]).toEqual([0, '']);
+    const clips = readFileSync(file, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { clip: string; minutes: number; candidates: { near: boolean }[] });
+    expect(clips.map(({ minutes }) => Math.round(minutes * 60))).toEqual([2, 2]);
+    const blurred = clips.find(({ clip }) => clip.includes('blur'));
+    expect(blurred?.candidates.some(({ near }) => near)).toBe(true);
+  });
+
   it.each([
     ['a model that was not trained for it', 'set', smallModel, 'not trained to find distortions'],
     ['no truth', 'none', smallModel, 'has no line of truth'],

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Distortion } from '../../../src/assessment/record.ts';
 import {
   fineGrainedTables,
+  judgedCandidates,
   type LocalisedClip,
   localisationReport,
   matchClip,
@@ -11,6 +12,7 @@ import {
   timeIou,
 } from '../../../src/evaluation/fine_grained.ts';
 import { textTables } from '../../../src/evaluation/tables.ts';
+import type { ProbedStep } from '../../../src/model/segments.ts';
 
 const left = { x: 0, y: 0, width: 0.5, height: 0.5 };
 const right = { ...left, x: 0.5 };
@@ -56,6 +58,7 @@ describe('intersection over union', () => {
     [0, 2, 0, 2, 1],
     [0, 2, 1, 3, 1 / 3],
     [0, 2, 2, 3, 0],
+    [0, 2.0020000000000002, 2.002, 3, 0],
     [0, 4, 1, 2, 1 / 4],
     [1, 1, 1, 1, 0],
   ])('of %d-%d and %d-%d', (a, b, c, d, iou) =>
@@ -188,4 +191,32 @@ describe('poissonRate', () => {
   });
 
   it('holds for thousands', () => expect(poissonRate(2000, 1).low / 2000).toBeCloseTo(0.957, 3));
+});
+
+describe('what a judgement is fitted to', () => {
+  const second = (blur: number, from: number): ProbedStep => ({
+    start: from,
+    end: from + 1,
+    probes: {
+      none: 1 - blur,
+      types: { blur, noise: 0, overexposure: 0, underexposure: 0, compression: 0 },
+      severity: [0.2, 0.6, 0.2],
+      places: [{ region: left, probability: 0.9 }],
+      stutter: null,
+    },
+  });
+  const steps = [second(0.05, 0), second(0.9, 1), second(0.9, 2), second(0.05, 3)];
+  const judge = (...truths: TrueDistortion[]) => judgedCandidates(clip(truths, []), steps, 0.05).candidates;
+
+  it.each<[string, TrueDistortion[], boolean, boolean]>([
+    ['at its time and place', [truth('blur', 1, 3)], true, true],
+    ['half of its time', [truth('blur', 2, 3)], true, true],
+    ['a third of its time', [truth('blur', 2, 4)], false, true],
+    ['of another type', [truth('noise', 1, 3)], false, true],
+    ['elsewhere', [truth('blur', 1, 3, { region: right })], false, true],
+    ['of nothing that has a place', [truth('stutter', 1, 3)], false, false],
+    ['at another time', [truth('blur', 3, 4)], false, false],
+  ])('a run %s', (_, truths, wanted, near) => {
+    expect(judge(...truths)).toMatchObject([{ from: 1, to: 3, right: wanted, near }]);
+  });
 });

@@ -2,13 +2,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Localization, spatialTypes } from '../../../src/model/checkpoint/localization.ts';
 import { compileCheckpoint } from '../../../src/model/compiler/compile.ts';
-import {
-  askSpans,
-  mergeProbes,
-  type ProbedStep,
-  type Region,
-  type StepProbes,
-} from '../../../src/model/localizer.ts';
+import { askSpans } from '../../../src/model/localizer.ts';
 import { rateSpans } from '../../../src/model/rater.ts';
 import { loadModel, type OmniModel } from '../../../src/model/runtime/model.ts';
 import {
@@ -169,90 +163,5 @@ describe('askSpans', () => {
 
   it('a form that can not be read is a finding of the config', async () => {
     await expect(load({ ...form, scope: 'month' })).rejects.toMatchObject({ code: 'checkpoint_config' });
-  });
-});
-
-const whole: Region = { x: 0, y: 0, width: 1, height: 1 };
-const corner: Region = { x: 0, y: 0, width: 0.5, height: 0.5 };
-const near: Region = { x: 0.25, y: 0, width: 0.5, height: 0.5 };
-const far: Region = { x: 0.5, y: 0.5, width: 0.5, height: 0.5 };
-const clean: StepProbes = {
-  none: 0.97,
-  types: { blur: 0.01, noise: 0.01, overexposure: 0, underexposure: 0, compression: 0.01 },
-  severity: null,
-  places: null,
-  stutter: 0.02,
-};
-const blurred = (sure: number, region: Region = corner, severity = 1): StepProbes => ({
-  ...clean,
-  none: 1 - sure,
-  types: { ...clean.types, blur: sure },
-  severity: [0, 1, 2].map((i) => (i === severity ? 0.8 : 0.1)) as [number, number, number],
-  places: [
-    { region, probability: 0.8 },
-    { region: region === near ? corner : near, probability: 0.15 },
-  ],
-});
-const noisy = (sure: number): StepProbes => ({
-  ...blurred(sure),
-  types: { ...clean.types, noise: sure },
-});
-const stuttering: StepProbes = { ...clean, stutter: 0.9 };
-const at = (...said: readonly StepProbes[]): ProbedStep[] =>
-  said.map((probes, i) => ({ start: i, end: i + 1, probes }));
-const thresholds = { spatial: 0.5, temporal: 0.5 };
-const short = (steps: readonly ProbedStep[]) =>
-  mergeProbes(steps, thresholds).map(
-    ({ type, start, end, region, severity }) => `${type} ${start}-${end} ${region.x},${region.y} ${severity}`,
-  );
-
-describe('mergeProbes', () => {
-  it.each<[string, ProbedStep[], string[]]>([
-    ['nothing', at(clean, clean), []],
-    ['one second', at(clean, blurred(0.9), clean), ['blur 1-2 0,0 relatively severe']],
-    ['a run', at(blurred(0.9), blurred(0.8), clean), ['blur 0-2 0,0 relatively severe']],
-    [
-      'a run that is unsure in between',
-      at(blurred(0.9), blurred(0.3), blurred(0.9)),
-      ['blur 0-3 0,0 relatively severe'],
-    ],
-    ['never sure enough', at(blurred(0.4), blurred(0.4)), []],
-    [
-      'another type ends it',
-      at(blurred(0.9), noisy(0.9)),
-      ['blur 0-1 0,0 relatively severe', 'noise 1-2 0,0 relatively severe'],
-    ],
-    [
-      'another place ends it',
-      at(blurred(0.9), blurred(0.9, far)),
-      ['blur 0-1 0,0 relatively severe', 'blur 1-2 0.5,0.5 relatively severe'],
-    ],
-    [
-      'a place nearby is the same one, where most evidence is',
-      at(blurred(0.9), blurred(0.9, near), blurred(0.9)),
-      ['blur 0-3 0,0 relatively severe'],
-    ],
-    [
-      'the mean severity',
-      at(blurred(0.9, corner, 2), blurred(0.9, corner, 2), blurred(0.9, corner, 0)),
-      ['blur 0-3 0,0 severe'],
-    ],
-    ['the whole frame', at(blurred(0.9, whole)), ['blur 0-1 0,0 relatively severe']],
-    [
-      'stutter beside a blur',
-      at({ ...blurred(0.9), stutter: 0.9 }),
-      ['blur 0-1 0,0 relatively severe', 'stutter 0-1 0,0 noticeable'],
-    ],
-    [
-      'stutter is as severe as it is long',
-      at(stuttering, stuttering, clean, stuttering, stuttering, stuttering),
-      ['stutter 0-2 0,0 relatively severe', 'stutter 3-6 0,0 severe'],
-    ],
-  ])('%s', (_, steps, wanted) => expect(short(steps)).toEqual(wanted));
-
-  it('does not join steps between which something was not assessed', () => {
-    const [first, second] = at(blurred(0.9), blurred(0.9));
-    const apart = [first!, { ...second!, start: 11, end: 12 }];
-    expect(short(apart)).toHaveLength(2);
   });
 });

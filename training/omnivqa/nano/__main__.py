@@ -10,6 +10,7 @@ that encodes are compared by.
 `python -m omnivqa.nano tempt --sources <dir> --model <dir>` shows it pristine footage that resembles a flaw.
 `python -m omnivqa.nano domain --sources <dir> --work <dir>` shows what is taken for screens, test cards or noise alone.
 `python -m omnivqa.nano ablate --sources <dir> --work <dir> --out <dir>` runs short ablations on what `train` left there.
+`python -m omnivqa.nano segments --candidates <file> … --model <dir>` fits how runs of seconds are judged, into its config.json.
 `python -m omnivqa.nano curves --log <file> --out <file>` draws what `train` printed.
 """
 
@@ -52,6 +53,7 @@ from .motion import load_runs
 from .people import people
 from .photos import load_photo_ladders, photo_motion
 from .reliability import reliability
+from .segments import segments
 from .shape import nano_config
 from .sources import Source, load_sources
 from .stills import source_pictures, write_stills
@@ -212,6 +214,7 @@ def main() -> None:
         "tempt": ("sources", "model"),
         "domain": ("sources", "work"),
         "ablate": ("sources", "work", "out"),
+        "segments": ("model",),
         "curves": ("log", "out"),
     }
     texts = {
@@ -220,7 +223,7 @@ def main() -> None:
         "start": "the Nano to go on from",
         "out": "what is written: the directory of a checkpoint or of the results of ablations, or an SVG",
         "log": "the saved output of train",
-        "model": "the checkpoint directory to measure",
+        "model": "the checkpoint directory to measure, or to calibrate",
         "opinions": "folder with labels.json of photos that people scored",
     }
     for name, options in asked.items():
@@ -233,6 +236,8 @@ def main() -> None:
             command.add_argument("--start", type=Path, help="a Nano whose weights the joint stage goes on from, without the stages before")
         if name == "domain":
             command.add_argument("--step", type=int, default=1, help="look at every n-th rendered clip only")
+        if name == "segments":
+            command.add_argument("--candidates", type=Path, nargs="+", required=True, help="what evaluate fine-grained wrote")
         if name == "ablate":
             command.add_argument("--samples", type=int, default=3200, help="of a trial of the decoder")
             command.add_argument("--tower-samples", type=int, default=6000, help="of a trial of the tower")
@@ -255,6 +260,8 @@ def main() -> None:
         tempt(arguments.sources, arguments.model)
     elif arguments.command == "domain":
         domain(arguments.sources, arguments.work, arguments.step)
+    elif arguments.command == "segments":
+        segments(arguments.candidates, arguments.model)
     elif arguments.command == "curves":
         write_learning_curves(arguments.log, arguments.out)
     else:
