@@ -70,8 +70,8 @@ export function motionGraph(
   };
   /**
    * The same, frame by frame: what each frame adds to its neighbours at once, as channels, and then the sum. On the CPU
-   * onnxruntime writes out every patch of a convolution in three dimensions: half a gigabyte for 10 s of Nano's
-   * frames, and twice the time.
+   * onnxruntime has fast kernels for convolutions in two dimensions alone: Nano's graph takes 0.55 of the time, and 80 MB
+   * more for 10 s of frames.
    */
   const frameByFrame = () => {
     const frames = seen(graph.node('Transpose', [centred], { perm: [0, 3, 1, 2] }), 0);

@@ -254,7 +254,9 @@ export class OmniModel {
     // The pixels and their copies, and the widest of the stages: its input, its branches and their sum.
     const channels = motion.channels * (motion.input === 'rgb_logdiff' ? 2 : 1);
     let area = (side * side) / (motion.stemStride[1] * motion.stemStride[2]);
-    let widest = 3 * channels * side * side + 2 * motion.stemWidth * area;
+    // Frame by frame the first convolution has its taps of time as channels.
+    const taps = usesPortable(this.choice) ? 1 : motion.stemKernel[0];
+    let widest = 3 * channels * side * side + 2 * taps * motion.stemWidth * area;
     area /= motion.poolStride[1] * motion.poolStride[2];
     for (const [stage, stride] of motion.spatialStrides.entries()) {
       widest = Math.max(widest, 4 * motion.widths[stage]! * area);
