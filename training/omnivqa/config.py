@@ -138,13 +138,14 @@ class TemporalWords:
 class Localization:
     """The questions that tell what is wrong in one step (second), where and how badly. A place is a rectangle of
     `size`/`grid` of each side whose first column and row are words. `calibration` maps `spatial`, `severity`, `place`
-    and `temporal` to a softmax `temperature` and, for the first and the last, a decision `threshold`."""
+    and `temporal` to a softmax `temperature` and, for the first and the last, a decision `threshold`; `segments`, where it is
+    there, says how the engine judges runs of seconds (`nano/segments.py`)."""
 
     spatial: SpatialWords
     severity: SeverityWords
     place: PlaceWords
     temporal: TemporalWords
-    calibration: dict[str, dict[str, float]]
+    calibration: dict[str, dict]
     scope: str = "step"
     grid: int = 12
     size: int = 6
