@@ -231,10 +231,12 @@ function judged(
     })
     .filter(({ score }) => score >= threshold)
     .sort((a, b) => b.score - a.score);
-  const chosen: typeof scored = [];
-  for (const one of scored) {
-    if (chosen.every(({ from, to }) => one.to <= from || to <= one.from)) chosen.push(one);
-  }
+  const taken = new Uint8Array(steps.length);
+  const chosen = scored.filter(({ from, to }) => {
+    if (taken.subarray(from, to).includes(1)) return false;
+    taken.fill(1, from, to);
+    return true;
+  });
   return chosen.map(({ distortion, score }) => ({ ...distortion, score }));
 }
 
@@ -251,18 +253,27 @@ const logOdds = (probability: number, none: number) =>
 const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function lowerQuartile(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 4)]!;
+  return Float64Array.from(values).sort()[Math.floor((values.length - 1) / 4)]!;
 }
 
 function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
+  const sorted = Float64Array.from(values).sort();
   const middle = (sorted.length - 1) / 2;
   return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2;
 }
 
+/** Regions by what they are; each is written out once, however many runs it is in and however often a record is made. */
+const keys = new WeakMap<Region, string>();
+
+function keyOf(region: Region): string {
+  const known = keys.get(region) ?? JSON.stringify(region);
+  keys.set(region, known);
+  return known;
+}
+
 function addPlaces(segment: Segment, places: NonNullable<StepProbes['places']>): void {
   const floor = Math.log(leastPlace);
-  const said = new Map(places.map((place) => [JSON.stringify(place.region), place]));
+  const said = new Map(places.map((place) => [keyOf(place.region), place]));
   for (const [key, known] of segment.places) {
     const place = said.get(key);
     known.sum += place ? Math.log(place.probability) : floor;
