@@ -12,7 +12,7 @@ import { fineGrainedTables, judgedCandidates, localisationReport } from '../eval
 import { guessScale, type LabelScale, parseLabels } from '../evaluation/labels.ts';
 import { rateAgreement, ratingTables } from '../evaluation/rating.ts';
 import { markdownTables, type Table, textTables } from '../evaluation/tables.ts';
-import { type ProbedStep, stepGap } from '../model/segments.ts';
+import { candidates as candidatesOf, type ProbedStep, stepGap } from '../model/segments.ts';
 import { OmniError } from '../protocol/errors.ts';
 import { refuseKnownNonVideo } from '../video/formats.ts';
 import { errorText, exit, type Io, ProgressLine, serialized } from './io.ts';
@@ -124,7 +124,7 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
         const report = localisationReport(clips);
         const judged = clips.map((clip, i) => {
           const { steps, record } = assessed[i]!;
-          return judgedCandidates(clip, steps, stepGap(record.video.fps));
+          return judgedCandidates(clip, candidatesOf(steps, stepGap(record.video.fps)));
         });
         await candidates?.write(judged.map((one) => `${safeJson(one)}\n`).join(''));
         return {

@@ -12,7 +12,6 @@
  */
 import type { Distortion } from '../assessment/record.ts';
 import { distortionTypes, type Severity, severities } from '../assessment/vocabulary.ts';
-import { candidates, type ProbedStep } from '../model/segments.ts';
 import { type Calibration, calibrationOf } from './calibration.ts';
 import { grouped, reliabilityTable } from './rating.ts';
 import { bootstrap, type Interval } from './statistics.ts';
@@ -157,12 +156,16 @@ export function matchClip(clip: LocalisedClip): { readonly matches: Match[]; rea
  * its type, at half of its time (intersection over union) or more and at 0.3 of its place. `near`: something is wrong at
  * that time. What a model's judgement is fitted to (`python -m omnivqa.nano segments`).
  */
-export function judgedCandidates(
+export function judgedCandidates<Features>(
   { path, content, truth, duration }: Pick<LocalisedClip, 'path' | 'content' | 'truth' | 'duration'>,
-  steps: readonly ProbedStep[],
-  gap: number,
+  candidates: readonly {
+    readonly distortion: Distortion;
+    readonly features: Features;
+    readonly from: number;
+    readonly to: number;
+  }[],
 ) {
-  const found = candidates(steps, gap).map(({ distortion, features, from, to }) => {
+  const found = candidates.map(({ distortion, features, from, to }) => {
     const there = truth.filter((one) => spatial(one) && timeIou(one, distortion) > 0);
     const right = there.some(
       (one) =>

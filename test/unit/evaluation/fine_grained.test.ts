@@ -12,7 +12,7 @@ import {
   timeIou,
 } from '../../../src/evaluation/fine_grained.ts';
 import { textTables } from '../../../src/evaluation/tables.ts';
-import type { ProbedStep } from '../../../src/model/segments.ts';
+import { candidates, type ProbedStep } from '../../../src/model/segments.ts';
 
 const left = { x: 0, y: 0, width: 0.5, height: 0.5 };
 const right = { ...left, x: 0.5 };
@@ -206,7 +206,8 @@ describe('what a judgement is fitted to', () => {
     },
   });
   const steps = [second(0.05, 0), second(0.9, 1), second(0.9, 2), second(0.05, 3)];
-  const judge = (...truths: TrueDistortion[]) => judgedCandidates(clip(truths, []), steps, 0.05).candidates;
+  const judge = (...truths: TrueDistortion[]) =>
+    judgedCandidates(clip(truths, []), candidates(steps, 0.05)).candidates;
 
   it.each<[string, TrueDistortion[], boolean, boolean]>([
     ['at its time and place', [truth('blur', 1, 3)], true, true],
