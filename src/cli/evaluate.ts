@@ -122,11 +122,13 @@ export async function evaluateFineGrainedCommand(flags: FineGrainedFlags, io: Io
           };
         });
         const report = localisationReport(clips);
-        const judged = clips.map((clip, i) => {
-          const { steps, record } = assessed[i]!;
-          return judgedCandidates(clip, candidatesOf(steps, stepGap(record.video.fps)));
-        });
-        await candidates?.write(judged.map((one) => `${safeJson(one)}\n`).join(''));
+        if (candidates) {
+          const judged = clips.map((clip, i) => {
+            const { steps, record } = assessed[i]!;
+            return judgedCandidates(clip, candidatesOf(steps, stepGap(record.video.fps)));
+          });
+          await candidates.write(judged.map((one) => `${safeJson(one)}\n`).join(''));
+        }
         return {
           json: { schema: 'omnivqa/evaluation-fine-grained@1', model, truths: lines.length, ...report },
           tables: fineGrainedTables(report),

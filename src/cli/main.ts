@@ -326,7 +326,10 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
           .choices(['record', 'chat'])
           .default('record'),
       )
-      .option('--candidates <file>', 'where to write all that could be a distortion, and whether it is one')
+      .option(
+        '--candidates <file>',
+        'where to write all that could be one, and whether it is (--road record)',
+      )
       .option('--questions <n>', 'most questions (--road chat)', positiveInteger, 100)
       .option('--seed <n>', 'which questions (--road chat)', naturalNumber, 1),
   ).action(does((flags: FineGrainedFlags) => evaluateFineGrainedCommand(flags, io)));

@@ -8,7 +8,7 @@ import { levelNames, severities } from '../assessment/vocabulary.ts';
 import { spatialTypes } from '../model/checkpoint/localization.ts';
 import type { Details, StepProbes } from '../model/localizer.ts';
 import type { Choice, Question } from '../model/questions.ts';
-import { asksDetails, mergeProbes, type ProbedStep, thresholdsOf } from '../model/segments.ts';
+import { asksDetails, likeliest, mergeProbes, type ProbedStep, thresholdsOf } from '../model/segments.ts';
 import type { AnswerOption, AnswerPart, AnswerTarget } from '../protocol/chat.ts';
 import type { Region, Span } from '../protocol/timeline.ts';
 import type { ReadSpan, Step } from './chat_clip.ts';
@@ -550,7 +550,7 @@ class Finder {
     const probed: ProbedStep[] = [];
     for (const { step, none, types, stutter } of seen) {
       const likely = asksDetails({ none }, this.#thresholds);
-      const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
+      const best = likeliest((type) => types[type]);
       const details = likely ? await this.#details(step, best) : { severity: null, places: null };
       probed.push({ start: step.start, end: step.end, probes: { none, types, stutter, ...details } });
     }

@@ -3,7 +3,7 @@ import { type Localization, type SpatialType, spatialTypes } from './checkpoint/
 import { softmax } from './grammar.ts';
 import { type Rating, readLevels } from './rater.ts';
 import type { DecoderContext, OmniModel } from './runtime/model.ts';
-import { asksDetails, leastPlace, thresholdsOf, wholeFrame } from './segments.ts';
+import { asksDetails, leastPlace, likeliest, thresholdsOf, wholeFrame } from './segments.ts';
 import {
   type ClipTokens,
   embedPieces,
@@ -254,7 +254,7 @@ export class Prober {
     const { none, types } = await this.types(second);
     if (!asksDetails({ none }, thresholdsOf(this.#words.form)))
       return { none, types, severity: null, places: null, stutter };
-    const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
+    const best = likeliest((type) => types[type]);
     return { none, types, ...(await this.#detailsOf(second, best)), stutter };
   }
 

@@ -89,20 +89,14 @@ function runs(steps: readonly ProbedStep[], threshold: number, gap: number): Dis
   };
   for (const step of steps) {
     const { none, types, places } = step.probes;
-    const best = spatialTypes.reduce((a, b) => (types[b] > types[a] ? b : a));
-    const touches = open !== null && step.start - (open as Segment).steps.at(-1)!.end <= gap;
+    const best = likeliest((type) => types[type]);
     const sure = 1 - none;
     if (sure < threshold / 2 || !places) {
       close();
       continue;
     }
     const running: Segment | null = open;
-    if (
-      running === null ||
-      !touches ||
-      (running as Segment).type !== best ||
-      overlap(bestPlace(running), places[0]!.region) < sameArea
-    ) {
+    if (running === null || (running as Segment).type !== best || !joins(running, step, gap)) {
       close();
       open = { type: best, steps: [], places: new Map(), entered: false };
     }
@@ -161,6 +155,7 @@ export function candidates(steps: readonly ProbedStep[], gap: number): Candidate
         const from = i;
         while (
           i < steps.length &&
+          1 - steps[i]!.probes.none >= leastSure &&
           best[i] === type &&
           value(i, type) >= level &&
           joins(segment, steps[i]!, gap)
@@ -179,7 +174,7 @@ export function candidates(steps: readonly ProbedStep[], gap: number): Candidate
 
 /** Whether a run may go on with a step, or begin with it. */
 function joins(segment: Segment, { start, probes }: ProbedStep, gap: number): boolean {
-  if (!probes.places || 1 - probes.none < leastSure) return false;
+  if (!probes.places) return false;
   const last = segment.steps.at(-1);
   if (!last) return true;
   return start - last.end <= gap && overlap(bestPlace(segment), probes.places[0]!.region) >= sameArea;
@@ -243,7 +238,8 @@ function judged(
 const mapTypes = <T>(of: (type: SpatialType) => T) =>
   Object.fromEntries(spatialTypes.map((type) => [type, of(type)])) as Record<SpatialType, T>;
 
-const likeliest = (of: (type: SpatialType) => number): SpatialType =>
+/** The type with the largest value; of equals the first. */
+export const likeliest = (of: (type: SpatialType) => number): SpatialType =>
   spatialTypes.reduce((a, b) => (of(b) > of(a) ? b : a));
 
 const least = 1e-6;
