@@ -5,10 +5,10 @@
  * passes is that of Pillow 13, horizontal first unless the vertical one saves more than twice as many lines as the
  * horizontal one columns (found by trying; older releases always begin with the rows, which differs by rounding).
  */
+import { resampleModule } from './resample_wasm.ts';
 
 /** 32 bits less 8 of the pixel and 2 of head room, as in Resample.c. */
 const precisionBits = 22;
-const half = 1 << (precisionBits - 1);
 
 /** The weights of one side: for output pixel i, inputs `first[i]` … `first[i] + count[i] - 1`. */
 export interface Weights {
@@ -57,37 +57,134 @@ export function bicubicWeights(input: number, output: number): Weights {
   return { first, count, values, taps };
 }
 
-function clip8(value: number): number {
-  const shifted = value >> precisionBits;
-  return shifted < 0 ? 0 : Math.min(shifted, 255);
+/** What resample.wat exports; every argument is an address or a count. */
+interface Loops {
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  rows(
+    source: number,
+    input: number,
+    lines: number,
+    out: number,
+    width: number,
+    first: number,
+    weights: number,
+    taps: number,
+  ): void;
+  columns(
+    source: number,
+    width: number,
+    out: number,
+    height: number,
+    first: number,
+    weights: number,
+    pairs: number,
+  ): void;
+  interleave(red: number, green: number, blue: number, out: number, count: number): void;
 }
 
-/** Resamples planes to interleaved RGB. One object per pair of sizes; it owns its weights and its scratch plane. */
+// TypeScript declares it for browsers only.
+declare const WebAssembly: {
+  Module: new (bytes: Uint8Array) => object;
+  Instance: new (module: object) => { readonly exports: unknown };
+};
+
+let compiled: object | null = null;
+
+/** A copy of the loops with a memory of its own. */
+function loops(): Loops {
+  compiled ??= new WebAssembly.Module(Buffer.from(resampleModule, 'base64'));
+  return new WebAssembly.Instance(compiled).exports as Loops;
+}
+
+const pageBytes = 65_536;
+/** Vectors begin at multiples of it, and the loops read and write at most one beyond what they are given. */
+const vectorBytes = 16;
+/** Lines that the horizontal pass reads and writes at a time. */
+const linesAtOnce = 4;
+/** Weights are split into two of 16 bits. */
+const lowBits = 12;
+
+/** The passes of one side in the loops' memory. */
+interface Pass {
+  readonly first: number;
+  readonly weights: number;
+  /** Per output pixel, zeros included. */
+  readonly taps: number;
+}
+
+/** Resamples planes to interleaved RGB. One object per pair of sizes; it owns its weights and its memory. */
 export class Resampler {
   readonly inputWidth: number;
   readonly inputHeight: number;
   readonly width: number;
   readonly height: number;
-  readonly #horizontal: Weights | null;
-  readonly #vertical: Weights | null;
+  readonly #loops = loops();
+  readonly #horizontal: Pass | null;
+  readonly #vertical: Pass | null;
   readonly #verticalFirst: boolean;
-  readonly #between: Uint8Array;
-  readonly #result: Uint8Array;
-  /** A line of the vertical pass. */
-  readonly #sums: Int32Array;
+  /** Addresses: the planes G, B, R that are resampled, what is between the passes, the same planes resampled, pixels. */
+  readonly #planes: number;
+  readonly #between: number;
+  readonly #results: readonly [number, number, number];
+  readonly #pixels: number;
+  readonly #bytes: Uint8Array;
 
   constructor(inputWidth: number, inputHeight: number, width: number, height: number) {
     this.inputWidth = inputWidth;
     this.inputHeight = inputHeight;
     this.width = width;
     this.height = height;
-    // A side that keeps its size has no pass.
-    this.#horizontal = inputWidth === width ? null : bicubicWeights(inputWidth, width);
-    this.#vertical = inputHeight === height ? null : bicubicWeights(inputHeight, height);
     this.#verticalFirst = inputHeight > height && inputHeight - height > 2 * (inputWidth - width);
-    this.#between = new Uint8Array(this.#verticalFirst ? inputWidth * height : width * inputHeight);
-    this.#result = new Uint8Array(width * height);
-    this.#sums = new Int32Array(this.#verticalFirst ? inputWidth : width);
+    // A side that keeps its size has no pass.
+    const across = inputWidth === width ? null : bicubicWeights(inputWidth, width);
+    const down = inputHeight === height ? null : bicubicWeights(inputHeight, height);
+    const acrossTaps = across ? roundUp(Math.max(...across.count), 8) : 0;
+    const downTaps = down ? roundUp(Math.max(...down.count), 2) : 0;
+
+    let end = 0;
+    const place = (bytes: number): number => {
+      const at = end;
+      end = roundUp(end + bytes + vectorBytes, vectorBytes);
+      return at;
+    };
+    this.#planes = place(3 * inputWidth * inputHeight);
+    const [betweenWidth, betweenHeight] = this.#verticalFirst ? [inputWidth, height] : [width, inputHeight];
+    const lines = betweenHeight + linesAtOnce;
+    this.#between = place(betweenWidth * lines);
+    const result = () => place(width * (height + linesAtOnce));
+    this.#results = [result(), result(), result()];
+    this.#pixels = place(3 * roundUp(width * height, vectorBytes));
+    const horizontal = across && {
+      first: place(4 * width),
+      weights: place(4 * acrossTaps * width),
+      taps: acrossTaps,
+    };
+    const vertical = down && {
+      first: place(4 * height),
+      weights: place(4 * downTaps * height),
+      taps: downTaps,
+    };
+    // Weights of zero reach beyond the last pixel and the last line.
+    end += acrossTaps + (downTaps + linesAtOnce) * Math.max(inputWidth, width);
+    this.#loops.memory.grow(Math.ceil(end / pageBytes));
+    this.#bytes = new Uint8Array(this.#loops.memory.buffer);
+    if (across) this.#write(across, horizontal!);
+    if (down) this.#write(down, vertical!);
+    this.#horizontal = horizontal;
+    this.#vertical = vertical;
+  }
+
+  /** Lays weights out as the loops read them. */
+  #write({ first, count, values, taps: stride }: Weights, { first: at, weights, taps }: Pass): void {
+    new Int32Array(this.#bytes.buffer, at, first.length).set(first);
+    const rows = new Int16Array(this.#bytes.buffer, weights, 2 * taps * first.length);
+    for (let i = 0; i < first.length; i++) {
+      for (let k = 0; k < count[i]!; k++) {
+        const weight = values[i * stride + k]!;
+        rows[2 * i * taps + k] = weight >> lowBits;
+        rows[(2 * i + 1) * taps + k] = weight & ((1 << lowBits) - 1);
+      }
+    }
   }
 
   /**
@@ -95,107 +192,37 @@ export class Resampler {
    * @param out receives u8 [height, width, 3], RGB, from `offset` on
    */
   fromGbr(planes: Uint8Array, out: Uint8Array, offset: number): void {
-    const size = this.inputWidth * this.inputHeight;
-    for (const [plane, component] of [1, 2, 0].entries()) {
-      let result = planes.subarray(plane * size, (plane + 1) * size);
+    const { inputWidth, inputHeight, width, height } = this;
+    const size = inputWidth * inputHeight;
+    this.#bytes.set(planes.subarray(0, 3 * size), this.#planes);
+    const [green, blue, red] = this.#results.map((result, plane) => {
+      const source = this.#planes + plane * size;
       if (this.#verticalFirst) {
-        result = this.#columns(result, this.inputWidth, this.#horizontal ? this.#between : this.#result);
-        result = this.#rows(result, this.height, this.#result);
-      } else {
-        result = this.#rows(result, this.inputHeight, this.#vertical ? this.#between : this.#result);
-        result = this.#columns(result, this.width, this.#result);
+        const between = this.#columns(source, inputWidth, this.#horizontal ? this.#between : result);
+        return this.#rows(between, height, result);
       }
-      for (let i = 0, at = offset + component; i < result.length; i++, at += 3) out[at] = result[i]!;
-    }
+      const between = this.#rows(source, inputHeight, this.#vertical ? this.#between : result);
+      return this.#columns(between, width, result);
+    }) as [number, number, number];
+    this.#loops.interleave(red, green, blue, this.#pixels, width * height);
+    out.set(this.#bytes.subarray(this.#pixels, this.#pixels + 3 * width * height), offset);
   }
 
   /** The horizontal pass over `lines` lines. */
-  #rows(source: Uint8Array, lines: number, out: Uint8Array): Uint8Array {
+  #rows(source: number, lines: number, out: number): number {
     if (!this.#horizontal) return source;
-    const { first, count, values, taps } = this.#horizontal;
-    const { inputWidth, width } = this;
-    // Math.imul and | 0 keep the sums integers for the compiler, four lines share each weight, and two weights a turn:
-    // written plainly, the loop takes four times as long.
-    const whole = lines - (lines % 4);
-    for (let x = 0; x < width; x++) {
-      const start = first[x]!;
-      const length = count[x]!;
-      const weights = x * taps;
-      for (let y = 0; y < whole; y += 4) {
-        let at0 = start + y * inputWidth;
-        let at1 = at0 + inputWidth;
-        let at2 = at1 + inputWidth;
-        let at3 = at2 + inputWidth;
-        let sum0 = half;
-        let sum1 = half;
-        let sum2 = half;
-        let sum3 = half;
-        const end = weights + length;
-        let k = weights;
-        for (; k + 2 <= end; k += 2, at0 += 2, at1 += 2, at2 += 2, at3 += 2) {
-          const weight = values[k]!;
-          const next = values[k + 1]!;
-          sum0 = (sum0 + ((Math.imul(source[at0]!, weight) + Math.imul(source[at0 + 1]!, next)) | 0)) | 0;
-          sum1 = (sum1 + ((Math.imul(source[at1]!, weight) + Math.imul(source[at1 + 1]!, next)) | 0)) | 0;
-          sum2 = (sum2 + ((Math.imul(source[at2]!, weight) + Math.imul(source[at2 + 1]!, next)) | 0)) | 0;
-          sum3 = (sum3 + ((Math.imul(source[at3]!, weight) + Math.imul(source[at3 + 1]!, next)) | 0)) | 0;
-        }
-        if (k < end) {
-          const weight = values[k]!;
-          sum0 = (sum0 + Math.imul(source[at0]!, weight)) | 0;
-          sum1 = (sum1 + Math.imul(source[at1]!, weight)) | 0;
-          sum2 = (sum2 + Math.imul(source[at2]!, weight)) | 0;
-          sum3 = (sum3 + Math.imul(source[at3]!, weight)) | 0;
-        }
-        const to = y * width + x;
-        out[to] = clip8(sum0);
-        out[to + width] = clip8(sum1);
-        out[to + 2 * width] = clip8(sum2);
-        out[to + 3 * width] = clip8(sum3);
-      }
-      for (let y = whole; y < lines; y++) {
-        const line = start + y * inputWidth;
-        let sum = half;
-        for (let k = 0; k < length; k++) {
-          sum = (sum + Math.imul(source[line + k]!, values[weights + k]!)) | 0;
-        }
-        out[y * width + x] = clip8(sum);
-      }
-    }
+    const { first, weights, taps } = this.#horizontal;
+    this.#loops.rows(source, this.inputWidth, lines, out, this.width, first, weights, taps);
     return out;
   }
 
   /** The vertical pass over lines of `width` pixels. */
-  #columns(source: Uint8Array, width: number, out: Uint8Array): Uint8Array {
+  #columns(source: number, width: number, out: number): number {
     if (!this.#vertical) return source;
-    const { first, count, values, taps } = this.#vertical;
-    const sums = this.#sums;
-    for (let y = 0; y < this.height; y++) {
-      sums.fill(half);
-      const length = count[y]!;
-      const weights = y * taps;
-      let line = first[y]! * width;
-      let k = 0;
-      for (; k + 4 <= length; k += 4, line += 4 * width) {
-        const weight0 = values[weights + k]!;
-        const weight1 = values[weights + k + 1]!;
-        const weight2 = values[weights + k + 2]!;
-        const weight3 = values[weights + k + 3]!;
-        const line1 = line + width;
-        const line2 = line1 + width;
-        const line3 = line2 + width;
-        for (let x = 0; x < width; x++) {
-          const left = (Math.imul(source[line + x]!, weight0) + Math.imul(source[line1 + x]!, weight1)) | 0;
-          const right = (Math.imul(source[line2 + x]!, weight2) + Math.imul(source[line3 + x]!, weight3)) | 0;
-          sums[x] = (sums[x]! + left + right) | 0;
-        }
-      }
-      for (; k < length; k++, line += width) {
-        const weight = values[weights + k]!;
-        for (let x = 0; x < width; x++) sums[x] = (sums[x]! + Math.imul(source[line + x]!, weight)) | 0;
-      }
-      for (let x = 0; x < width; x++) out[y * width + x] = clip8(sums[x]!);
-    }
+    const { first, weights, taps } = this.#vertical;
+    this.#loops.columns(source, width, out, this.height, first, weights, taps / 2);
     return out;
   }
 }
+
+const roundUp = (value: number, to: number) => Math.ceil(value / to) * to;

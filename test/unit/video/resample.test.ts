@@ -42,6 +42,17 @@ describe('pictures that Pillow made, bit for bit', () => {
   });
 });
 
+describe('resample_wasm.ts', () => {
+  it('is what resample.wat assembles to', async () => {
+    const assembler: string = '../../../scripts/resample.mjs';
+    const { resamplePath, resampleText } = (await import(assembler)) as {
+      resamplePath: string;
+      resampleText(): Promise<string>;
+    };
+    expect(readFileSync(resamplePath, 'utf8')).toBe(await resampleText());
+  });
+});
+
 describe('what ffmpeg sends', () => {
   it.each([
     ['a large frame for a large view, at its size', [1920, 1080], [384, 384], [384, 384]],
