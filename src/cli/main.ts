@@ -153,7 +153,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
           .default('auto'),
       )
       .addOption(precisionFlag())
-      .option('--threads <n>', 'CPU threads; all cores by default', positiveInteger)
+      .option('--threads <n>', 'CPU threads; by default all cores, one for a small model', positiveInteger)
       .option('--memory <GB>', 'most that the model may take; what is free by default', positiveNumber);
   const tableFlag = () =>
     new Option('--format <name>', 'what to print').choices(['text', 'json']).default('text');

@@ -88,7 +88,8 @@ export interface AssessOptions {
  * What is finished when the work is cancelled, or fails after its first window, is kept: the record then has status
  * `cancelled` or `partial`, the latter with a problem `stopped_early`.
  *
- * `timing.decode` is the time in which the work waited for frames; decoding goes on beside the other stages.
+ * `timing.decode` is the time in which the work waited for frames; decoding goes on beside the other stages. Key frames that
+ * are turned into tokens while others are awaited count as vision.
  *
  * @throws OmniError those of probing and reading, `file_replaced`, `cancelled`, and those of the model's runtime.
  */
@@ -146,6 +147,14 @@ export async function assessVideo(
   };
   const keysPerSecond = closely ? evenKeys(rater.config.omnivqa.comparisonKeyFrames, info.fps) : 1;
   const plan = { ...framePlan(model, info), keysPerSecond };
+  /** Seconds that were spent on key frames while frames were awaited. */
+  let ahead = 0;
+  const eachKey = async (pixels: Uint8Array) => {
+    const from = performance.now();
+    const tokens = await model.omni.vision(pixels, 1, signal ? { signal } : {});
+    ahead += (performance.now() - from) / 1000;
+    return tokens;
+  };
   const windowFrames = plan.windowSeconds * keyInterval(info.fps);
   const claimed = info.frames ?? (info.duration === null ? null : Math.round(info.duration * info.fps));
   const windows = new Map(store?.windows ?? []);
@@ -209,6 +218,7 @@ export async function assessVideo(
         stopWindow: stop,
         packets,
         ...(signal ? { signal } : {}),
+        eachKey: rater === model && model.omni.keysOneByOne ? eachKey : undefined,
         onProgress: (read) => onProgress?.({ frames: before + read, total: info.frames }),
       });
       try {
@@ -216,6 +226,10 @@ export async function assessVideo(
           const spent: Record<Stage, number> = { decode: 0, vision: 0, motion: 0, language: 0 };
           const clocked = clock(spent);
           const { done, value } = await clocked('decode', () => frames.next());
+          const early = Math.min(ahead, spent.decode);
+          spent.decode -= early;
+          spent.vision += early;
+          ahead = 0;
           // Ctrl+C reaches ffmpeg too: what then looks like the end of the clip is none.
           if (signal?.aborted) throw cancelled();
           if (done) {

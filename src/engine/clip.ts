@@ -1,3 +1,4 @@
+import type { OmniModel } from '../model/runtime/model.ts';
 import type { ClipTokens } from '../model/sequence.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
 import { type FramePlan, type FrameWindow, keyInterval, readFrames } from '../video/frames.ts';
@@ -57,6 +58,26 @@ export function nothingDecoded(path: string): OmniError {
 /** Runs one stage of the work, and may take its time. */
 export type Clocked = <T>(stage: 'vision' | 'motion', work: () => Promise<T>) => Promise<T>;
 
+/** Tokens of a window's key frames: those that were made while it was read, and the rest's. */
+async function keyTokens(
+  { frames, pixels, made = [] }: FrameWindow['key'],
+  omni: OmniModel,
+  run: { readonly signal?: AbortSignal },
+): Promise<Float32Array> {
+  if (made.length === 0) return omni.vision(pixels, frames.length, run);
+  const parts = await Promise.all(made);
+  const left = frames.length - made.length;
+  const read = (pixels.length / frames.length) * made.length;
+  if (left > 0) parts.push(await omni.vision(pixels.subarray(read), left, run));
+  const tokens = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    tokens.set(part, at);
+    at += part.length;
+  }
+  return tokens;
+}
+
 /** What the vision and motion branches make of a window, which is a clip of its own to the model. */
 export async function windowTokens(
   window: Pick<FrameWindow, 'times' | 'key' | 'motion'>,
@@ -65,7 +86,7 @@ export async function windowTokens(
   clocked: Clocked = (_, work) => work(),
 ): Promise<ClipTokens> {
   const keyFrames = window.key.frames.length;
-  const key = await clocked('vision', () => omni.vision(window.key.pixels, keyFrames, run));
+  const key = await clocked('vision', () => keyTokens(window.key, omni, run));
   const motionFrames = omni.motionFrames(window.times.length);
   const side = config.motion?.imageSize ?? 0;
   const pixels = window.motion.subarray(0, motionFrames * side * side * 3);

@@ -22,6 +22,7 @@ import type { MemoryPlan } from '../model/runtime/memory.ts';
 import { type LoadLimit, loadModel, type OmniModel } from '../model/runtime/model.ts';
 import { type ProviderRequest, softwareAdapter } from '../model/runtime/providers.ts';
 import { OmniError, type Problem } from '../protocol/errors.ts';
+import { locateFfmpeg } from '../video/ffmpeg.ts';
 import { findPulled, listPulled } from './hub_models.ts';
 import { planCheckpoint, planCompiled } from './memory_plan.ts';
 import { cacheDirectory, nanoDirectory, packWorkers } from './paths.ts';
@@ -242,6 +243,8 @@ function fittingPrecision(
  * @throws OmniError `out_of_memory` where there is not enough for any of it, and those of compiling and loading.
  */
 export async function loadEngineModel(name: string, call: LoadCall = {}): Promise<EngineModel> {
+  // Whoever loads a model decodes next: ffmpeg is looked for meanwhile, and its absence is told where it is missed.
+  locateFfmpeg().catch(() => undefined);
   const { precision, problems } = fittingPrecision(name, call);
   const { compiled, temporary } = await compiledForRun(name, { ...call, precision });
   const clean = async () => {

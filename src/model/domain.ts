@@ -90,6 +90,7 @@ export function unlikeTraining(pixels: Uint8Array, views: readonly View[], size:
   const counts = { drawn: 0, noise: 0 };
   const looked = Math.min(looks, frames);
   for (let i = 0; i < looked; i++) {
+    if (2 * (Math.max(counts.drawn, counts.noise) + looked - i) < looked) return null;
     const frame = Math.floor((i * frames) / looked);
     const unlike = unlikeFootage(lookAt(view(frame, whole), view(frame, parts), size, fragments.cell));
     if (unlike) counts[unlike]++;
@@ -127,34 +128,37 @@ export function hdrProblems(hdr: string | null, { views }: Pick<ModelConfig['vis
 /** Pairs of pixels side by side within a cell. */
 function neighbours(rgb: Uint8Array, size: number, cell: number): Pick<Look, 'even' | 'equal' | 'letters'> {
   let [pairs, even, kept, equal, seen, steep] = [0, 0, 0, 0, 0, 0];
+  // Plain comparisons instead of Math.max and the like: every pixel of some frames comes by here.
   for (let row = 0; row < size; row++) {
-    let before = 0;
-    let clippedBefore = false;
-    for (let column = 0; column < size; column++) {
-      const at = (row * size + column) * 3;
-      const r = rgb[at]!;
-      const g = rgb[at + 1]!;
-      const b = rgb[at + 2]!;
-      const light = Math.round(lumaAt(rgb, at));
-      const clipped = Math.max(r, g, b) <= black || Math.min(r, g, b) >= white;
-      if (column % cell > 0) {
-        const apart = Math.max(
-          Math.abs(r - rgb[at - 3]!),
-          Math.abs(g - rgb[at - 2]!),
-          Math.abs(b - rgb[at - 1]!),
-        );
-        const step = Math.abs(light - before);
+    for (let column = 0; column < size; column += cell) {
+      let at = (row * size + column) * 3;
+      const end = (row * size + Math.min(size, column + cell)) * 3;
+      let r = rgb[at]!;
+      let g = rgb[at + 1]!;
+      let b = rgb[at + 2]!;
+      let light = wholeLuma(r, g, b);
+      let clipped = isClipped(r, g, b);
+      for (at += 3; at < end; at += 3) {
+        const apartR = rgb[at]! - r;
+        const apartG = rgb[at + 1]! - g;
+        const apartB = rgb[at + 2]! - b;
+        r += apartR;
+        g += apartG;
+        b += apartB;
+        const next = wholeLuma(r, g, b);
+        const nextClipped = isClipped(r, g, b);
+        const step = next > light ? next - light : light - next;
         pairs++;
-        if (apart <= 1) even++;
-        if (!(clipped && clippedBefore)) {
+        if (apartR >= -1 && apartR <= 1 && apartG >= -1 && apartG <= 1 && apartB >= -1 && apartB <= 1) even++;
+        if (!(clipped && nextClipped)) {
           kept++;
-          if (apart === 0) equal++;
+          if (apartR === 0 && apartG === 0 && apartB === 0) equal++;
         }
         if (step >= seenStep) seen++;
         if (step >= steepStep) steep++;
+        light = next;
+        clipped = nextClipped;
       }
-      before = light;
-      clippedBefore = clipped;
     }
   }
   return {
@@ -163,6 +167,12 @@ function neighbours(rgb: Uint8Array, size: number, cell: number): Pick<Look, 'ev
     letters: steep / Math.max(1, seen),
   };
 }
+
+const isClipped = (r: number, g: number, b: number) =>
+  (r <= black && g <= black && b <= black) || (r >= white && g >= white && b >= white);
+
+/** In whole steps. */
+const wholeLuma = (r: number, g: number, b: number) => (luma[0] * r + luma[1] * g + luma[2] * b + 0.5) | 0;
 
 const lumaAt = (rgb: Uint8Array, at: number) =>
   luma[0] * rgb[at]! + luma[1] * rgb[at + 1]! + luma[2] * rgb[at + 2]!;

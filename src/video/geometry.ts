@@ -84,9 +84,10 @@ export function cutFragments(
   out: Uint8Array,
   offset: number,
 ): void {
-  eachLine(size, view, (from, to) => {
-    out.set(canvas.subarray(from * 3, (from + view.cell) * 3), offset + to * 3);
-  });
+  const { from, to } = patchLines(size, view);
+  for (const [n, start] of from.entries()) {
+    out.set(canvas.subarray(start * 3, (start + view.cell) * 3), offset + to[n]! * 3);
+  }
 }
 
 /**
@@ -102,31 +103,39 @@ export function cutFragmentsGbr(
   offset: number,
 ): void {
   const area = size.width * size.height;
-  eachLine(size, view, (from, to) => {
-    for (let i = from, at = offset + to * 3; i < from + view.cell; i++, at += 3) {
+  const { from, to } = patchLines(size, view);
+  for (let n = 0; n < from.length; n++) {
+    const end = from[n]! + view.cell;
+    for (let i = from[n]!, at = offset + to[n]! * 3; i < end; i++, at += 3) {
       out[at] = planes[2 * area + i]!;
       out[at + 1] = planes[i]!;
       out[at + 2] = planes[area + i]!;
     }
-  });
+  }
 }
 
-/** Tells of every line of every patch at which pixel of the canvas and of the square it begins. */
-function eachLine(
+/** At which pixel of the canvas, and of the square, each line of each patch begins. */
+function patchLines(
   { width, height }: Size,
   { size, cell }: FragmentsView,
-  copy: (from: number, to: number) => void,
-): void {
+): { from: Int32Array; to: Int32Array } {
   const grid = Math.floor(size / cell);
-  for (let row = 0; row < grid; row++) {
-    const top = Math.floor((row * height) / grid);
-    const y = top + Math.floor((Math.floor(((row + 1) * height) / grid) - top - cell) / 2);
-    for (let column = 0; column < grid; column++) {
-      const left = Math.floor((column * width) / grid);
-      const x = left + Math.floor((Math.floor(((column + 1) * width) / grid) - left - cell) / 2);
-      for (let line = 0; line < cell; line++) {
-        copy((y + line) * width + x, (row * cell + line) * size + column * cell);
+  const firsts = (side: number) =>
+    Array.from({ length: grid }, (_, i) => {
+      const start = Math.floor((i * side) / grid);
+      return start + Math.floor((Math.floor(((i + 1) * side) / grid) - start - cell) / 2);
+    });
+  const [lefts, tops] = [firsts(width), firsts(height)];
+  const from = new Int32Array(grid * cell * grid);
+  const to = new Int32Array(from.length);
+  let n = 0;
+  for (const [row, top] of tops.entries()) {
+    for (let line = 0; line < cell; line++) {
+      for (const [column, left] of lefts.entries()) {
+        from[n] = (top + line) * width + left;
+        to[n++] = (row * cell + line) * size + column * cell;
       }
     }
   }
+  return { from, to };
 }

@@ -43,7 +43,7 @@ const blackShortest = 0.1;
 function lumaOf(rgb: Uint8Array): Uint8Array {
   const luma = new Uint8Array(rgb.length / 3);
   for (let i = 0, at = 0; i < luma.length; i++, at += 3) {
-    luma[i] = Math.round(0.2126 * rgb[at]! + 0.7152 * rgb[at + 1]! + 0.0722 * rgb[at + 2]!);
+    luma[i] = 0.2126 * rgb[at]! + 0.7152 * rgb[at + 1]! + 0.0722 * rgb[at + 2]! + 0.5;
   }
   return luma;
 }
@@ -138,7 +138,7 @@ export function measureWindow(
   const returns: [number, number][] = [];
   for (const [i, luma] of lumas.entries()) {
     let black = 0;
-    for (const value of luma) if (value <= blackLuma) black++;
+    for (let at = 0; at < luma.length; at++) if (luma[at]! <= blackLuma) black++;
     if (black >= blackShare * luma.length) flags[i]! |= dark;
     if (i === 0) continue;
     const change = changeBetween(lumas[i - 1]!, luma);

@@ -116,6 +116,45 @@ describe('frames, times and windows', () => {
     }
   });
 
+  it('makes something of each key frame as soon as it is read', async () => {
+    const path = writeClip(join(temporaryDirectory(), 'clip.mp4'), { seconds: 3 });
+    const plan = {
+      views: [
+        { kind: 'squash', size: 48 },
+        { kind: 'fragments', size: 48, cell: 16, area: 5000 },
+      ] as const,
+      windowSeconds: 2,
+    };
+    const { windows } = await readClip(path, plan, {
+      eachKey: async (pixels) => Float32Array.from(pixels),
+    });
+    expect(windows).toHaveLength(2);
+    for (const { key } of windows) {
+      const made = await Promise.all(key.made!);
+      expect(made).toHaveLength(key.frames.length);
+      expect(made.flatMap((one) => [...one])).toEqual([...key.pixels]);
+    }
+  });
+
+  it('what is made of key frames fails where it is looked at, and ends before the reading does', async () => {
+    const path = writeClip(join(temporaryDirectory(), 'clip.mp4'), { seconds: 3 });
+    let running = 0;
+    const { windows } = await readClip(
+      path,
+      {},
+      {
+        eachKey: async () => {
+          running++;
+          await new Promise((done) => setImmediate(done));
+          running--;
+          throw new Error('no tokens');
+        },
+      },
+    );
+    expect(running).toBe(0);
+    await expect(windows[0]!.key.made![0]).rejects.toThrow('no tokens');
+  });
+
   it('two views of a key frame lie side by side', async () => {
     const path = writeClip(join(temporaryDirectory(), 'clip.mp4'), { seconds: 2 });
     const plan = {
