@@ -149,12 +149,6 @@ export const exact = 'accurate_rnd+full_chroma_int+full_chroma_inp';
  */
 const shrink = `flags=lanczos+${exact}:param0=2`;
 
-/**
- * A camera's large key frames get the missing samples of their chroma and become RGB while they are shrunk: the same within what
- * the pixel test allows, in three quarters of the time.
- */
-const chromaFirst = `scale=flags=bicubic+${exact},format=yuv444p`;
-
 /** Bytes of frames, and frames, that ffmpeg may decode ahead of what is read here. */
 const aheadBytes = 64 * 2 ** 20;
 const aheadFrames = 256;
@@ -372,10 +366,8 @@ async function* decodeWindows(
         : `[all]scale=${early.width}:${early.height}:flags=area+${exact},${toneMap ?? 'format=gbrp'},${resize(motionSent)}[motion]`,
   ];
   if (viewCount > 0) {
-    const camera = boxes !== null && /^yuv4(20|22)p$/.test(info.pixelFormat) && info.color.range !== 'pc';
-    const whole = toneMap ?? (camera ? chromaFirst : toRgb);
     graph.push(
-      `[some]select=not(mod(n\\,${interval})),${whole},split=${viewCount}${views.map((_, i) => `[full${i}]`).join('')}`,
+      `[some]select=not(mod(n\\,${interval})),${toRgb},split=${viewCount}${views.map((_, i) => `[full${i}]`).join('')}`,
       ...views.map(({ sent }, i) => `[full${i}]${resize(sent)}[view${i}]`),
     );
   }
