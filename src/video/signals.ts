@@ -43,6 +43,7 @@ const blackShortest = 0.1;
 function lumaOf(rgb: Uint8Array): Uint8Array {
   const luma = new Uint8Array(rgb.length / 3);
   for (let i = 0, at = 0; i < luma.length; i++, at += 3) {
+    // A byte cuts off what is behind the point: with the half this rounds.
     luma[i] = 0.2126 * rgb[at]! + 0.7152 * rgb[at + 1]! + 0.0722 * rgb[at + 2]! + 0.5;
   }
   return luma;

@@ -181,7 +181,7 @@ export class OmniModel {
     }
   }
 
-  /** Whether several key frames at once take no less time: one thread is not filled by them, only kept from its cache. */
+  /** Whether key frames are best given one at a time: on one thread several together only leave its cache. */
   get keysOneByOne(): boolean {
     return this.#opened.keysOneByOne;
   }
